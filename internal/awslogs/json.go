@@ -1,0 +1,355 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package awslogs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// maxDepth bounds the nesting of values that are passed over.
+const maxDepth = 128
+
+var errCutShort = errors.New("cut short")
+
+// scanner walks JSON (RFC 8259) from front to back in one pass and builds no tree, so that its memory does not depend
+// on what the input holds.
+//
+// Strings are not copied: they are unescaped in place and alias buf. Whoever scans a buffer gives it away.
+type scanner struct {
+	buf []byte
+	pos int
+}
+
+// errorf says where the scanner stands. It takes no part of the input: that may be somebody's log line.
+func (s *scanner) errorf(format string, args ...any) error {
+	return fmt.Errorf("offset %d: %w", s.pos, fmt.Errorf(format, args...))
+}
+
+// expected says what should have come, or that the input ends here.
+func (s *scanner) expected(what string) error {
+	if s.pos >= len(s.buf) {
+		return s.errorf("%w, expected %s", errCutShort, what)
+	}
+	return s.errorf("expected %s", what)
+}
+
+// peek returns the next byte that is no white space, and 0 at the end.
+func (s *scanner) peek() byte {
+	for ; s.pos < len(s.buf); s.pos++ {
+		switch c := s.buf[s.pos]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// object calls field with each key of the object that comes next; field reads the value.
+func (s *scanner) object(field func(key string) error) error {
+	if s.peek() != '{' {
+		return s.expected("an object")
+	}
+	s.pos++
+	if s.peek() == '}' {
+		s.pos++
+		return nil
+	}
+	for {
+		key, err := s.key()
+		if err != nil {
+			return err
+		}
+		if s.peek() != ':' {
+			return s.expected("a colon")
+		}
+		s.pos++
+		if err := field(key); err != nil {
+			return err
+		}
+		if done, err := s.next('}'); done || err != nil {
+			return err
+		}
+	}
+}
+
+// key reads a string and leaves the buffer as it is.
+func (s *scanner) key() (string, error) {
+	raw, err := s.raw()
+	if err != nil || bytes.IndexByte(raw, '\\') < 0 {
+		return alias(raw), err
+	}
+	quoted := scanner{buf: slices.Concat([]byte{'"'}, raw, []byte{'"'})}
+	key, err := quoted.str()
+	if err != nil {
+		return "", s.errorf("in a key: %w", err)
+	}
+	return key, nil
+}
+
+// array calls element before each element of the array that comes next; element reads it.
+func (s *scanner) array(element func() error) error {
+	if s.peek() != '[' {
+		return s.expected("an array")
+	}
+	s.pos++
+	if s.peek() == ']' {
+		s.pos++
+		return nil
+	}
+	for {
+		if err := element(); err != nil {
+			return err
+		}
+		if done, err := s.next(']'); done || err != nil {
+			return err
+		}
+	}
+}
+
+// next passes the comma before another element, or the bracket that ends them.
+func (s *scanner) next(closing byte) (done bool, err error) {
+	switch s.peek() {
+	case ',':
+		s.pos++
+		return false, nil
+	case closing:
+		s.pos++
+		return true, nil
+	default:
+		return false, s.expected("a comma or " + strconv.QuoteRune(rune(closing)))
+	}
+}
+
+// null passes over null, and says whether it stood there.
+func (s *scanner) null() bool {
+	if s.peek() == 'n' && bytes.HasPrefix(s.buf[s.pos:], []byte("null")) {
+		s.pos += len("null")
+		return true
+	}
+	return false
+}
+
+// optionalStr reads a string, or null as the empty one.
+func (s *scanner) optionalStr() (string, error) {
+	if s.null() {
+		return "", nil
+	}
+	return s.str()
+}
+
+// str reads a string. It aliases the buffer.
+func (s *scanner) str() (string, error) {
+	if s.peek() != '"' {
+		return "", s.expected("a string")
+	}
+	start := s.pos + 1
+	quote := bytes.IndexByte(s.buf[start:], '"')
+	if quote < 0 {
+		s.pos = len(s.buf)
+		return "", s.errorf("%w in a string", errCutShort)
+	}
+	quote += start
+	if escape := bytes.IndexByte(s.buf[start:quote], '\\'); escape >= 0 {
+		return s.unescape(start, start+escape, quote)
+	}
+	s.pos = quote + 1
+	return alias(s.buf[start:quote]), nil
+}
+
+// unescape reads on in a string that starts at start and has its first backslash at escape. The string grows no
+// longer by it, so that it is written where it stands. quote is the first quotation mark after start, which may turn
+// out to be escaped.
+func (s *scanner) unescape(start, escape, quote int) (string, error) {
+	write, read := escape, escape
+	for {
+		n, size, err := s.appendEscaped(write, read)
+		if err != nil {
+			return "", err
+		}
+		write += n
+		read += size
+		if read > quote {
+			next := bytes.IndexByte(s.buf[read:], '"')
+			if next < 0 {
+				s.pos = len(s.buf)
+				return "", s.errorf("%w in a string", errCutShort)
+			}
+			quote = read + next
+		}
+		escape := bytes.IndexByte(s.buf[read:quote], '\\')
+		if escape < 0 {
+			write += copy(s.buf[write:], s.buf[read:quote])
+			s.pos = quote + 1
+			return alias(s.buf[start:write]), nil
+		}
+		write += copy(s.buf[write:], s.buf[read:read+escape])
+		read += escape
+	}
+}
+
+// appendEscaped writes what the escape sequence at read stands for to write. It returns how many bytes it wrote and
+// how many the sequence has.
+func (s *scanner) appendEscaped(write, read int) (n, size int, err error) {
+	if read+1 >= len(s.buf) {
+		s.pos = len(s.buf)
+		return 0, 0, s.errorf("%w in a string", errCutShort)
+	}
+	c := s.buf[read+1]
+	switch c {
+	case '"', '\\', '/':
+	case 'b':
+		c = '\b'
+	case 'f':
+		c = '\f'
+	case 'n':
+		c = '\n'
+	case 'r':
+		c = '\r'
+	case 't':
+		c = '\t'
+	case 'u':
+		r, size, err := s.escapedRune(read)
+		if err != nil {
+			return 0, 0, err
+		}
+		return utf8.EncodeRune(s.buf[write:write+utf8.UTFMax], r), size, nil
+	default:
+		s.pos = read
+		return 0, 0, s.errorf("unknown escape sequence")
+	}
+	s.buf[write] = c
+	return 1, 2, nil
+}
+
+// escapedRune reads \uXXXX at pos, or two of them that are one surrogate pair. Half a pair becomes the replacement
+// character, as in encoding/json.
+func (s *scanner) escapedRune(pos int) (r rune, size int, err error) {
+	const escapeLen = len(`\uXXXX`)
+	first, ok := hex4(s.buf, pos)
+	if !ok {
+		s.pos = pos
+		return 0, 0, s.errorf("bad \\u escape sequence")
+	}
+	if !utf16.IsSurrogate(first) {
+		return first, escapeLen, nil
+	}
+	if second, ok := hex4(s.buf, pos+escapeLen); ok {
+		if r := utf16.DecodeRune(first, second); r != utf8.RuneError {
+			return r, 2 * escapeLen, nil
+		}
+	}
+	return utf8.RuneError, escapeLen, nil
+}
+
+// hex4 reads \uXXXX at pos.
+func hex4(buf []byte, pos int) (rune, bool) {
+	if pos+6 > len(buf) || buf[pos] != '\\' || buf[pos+1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for _, c := range buf[pos+2 : pos+6] {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// integer reads a number that has neither fraction nor exponent and is not negative.
+func (s *scanner) integer() (int64, error) {
+	if c := s.peek(); c < '0' || '9' < c {
+		return 0, s.expected("a whole number")
+	}
+	var v int64
+	for ; s.pos < len(s.buf); s.pos++ {
+		c := s.buf[s.pos]
+		if c < '0' || '9' < c {
+			break
+		}
+		if v > (math.MaxInt64-9)/10 {
+			return 0, s.errorf("number out of range")
+		}
+		v = v*10 + int64(c-'0')
+	}
+	if s.pos < len(s.buf) && (s.buf[s.pos] == '.' || s.buf[s.pos]|0x20 == 'e') {
+		return 0, s.errorf("expected a whole number")
+	}
+	return v, nil
+}
+
+// skip passes over the value that comes next, whatever it is.
+func (s *scanner) skip() error { return s.skipNested(0) }
+
+func (s *scanner) skipNested(depth int) error {
+	if depth > maxDepth {
+		return s.errorf("nested more than %d deep", maxDepth)
+	}
+	switch c := s.peek(); {
+	case c == '"':
+		_, err := s.raw()
+		return err
+	case c == '{':
+		return s.object(func(string) error { return s.skipNested(depth + 1) })
+	case c == '[':
+		return s.array(func() error { return s.skipNested(depth + 1) })
+	case c == '-' || '0' <= c && c <= '9':
+		for s.pos < len(s.buf) && bytes.IndexByte([]byte("+-.0123456789Ee"), s.buf[s.pos]) >= 0 {
+			s.pos++
+		}
+		return nil
+	}
+	for _, literal := range [...]string{"null", "true", "false"} {
+		if bytes.HasPrefix(s.buf[s.pos:], []byte(literal)) {
+			s.pos += len(literal)
+			return nil
+		}
+	}
+	return s.expected("a value")
+}
+
+// raw reads a string and returns it as it stands, with its escape sequences, between its quotation marks.
+func (s *scanner) raw() ([]byte, error) {
+	if s.peek() != '"' {
+		return nil, s.expected("a string")
+	}
+	start := s.pos + 1
+	for pos := start; ; {
+		quote := bytes.IndexByte(s.buf[pos:], '"')
+		if quote < 0 {
+			s.pos = len(s.buf)
+			return nil, s.errorf("%w in a string", errCutShort)
+		}
+		escape := bytes.IndexByte(s.buf[pos:pos+quote], '\\')
+		if escape < 0 {
+			s.pos = pos + quote + 1
+			return s.buf[start : pos+quote], nil
+		}
+		if pos += escape + 2; pos > len(s.buf) {
+			s.pos = len(s.buf)
+			return nil, s.errorf("%w in a string", errCutShort)
+		}
+	}
+}
+
+// alias is b as a string, without a copy: b must not be written to any more.
+func alias(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}

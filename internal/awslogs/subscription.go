@@ -1,0 +1,397 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package awslogs
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+)
+
+// SubscriptionOptions is what there is to know about subscription messages besides their bytes.
+type SubscriptionOptions struct {
+	// MaxDecodedBytes is the most that the messages may decode to.
+	MaxDecodedBytes int64
+	// Region is where the messages come from, for those that do not say so themselves. Empty: not known.
+	Region string
+	// ExcludeLogGroup is the log group whose events are counted and left out. Empty: none.
+	ExcludeLogGroup string
+	// ObservedAt becomes the observed timestamp of every record.
+	ObservedAt time.Time
+}
+
+// SubscriptionStats counts what subscription messages held.
+type SubscriptionStats struct {
+	// DecodedBytes is the size of the JSON.
+	DecodedBytes int
+	// Documents is the number of messages of all types.
+	Documents int
+	// ControlMessages is how many of them only check that the destination answers.
+	ControlMessages int
+	// ExcludedRecords is how many events are of the excluded log group.
+	ExcludedRecords int
+}
+
+// DecodeSubscription decodes the messages of a CloudWatch Logs subscription filter: one or many JSON documents one
+// after another, plain or gzip, of one or many members.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
+//
+// Each document gives one resource, or one for each account and region that its events name. Control messages and
+// documents without events give none. Fields that are not known are ignored, and keys may come in any order.
+//
+// Any error means that the whole of data is refused: it has ErrTooLarge in its chain, or else the data is malformed
+// and the error names the document, counted from 1, and where in the decoded bytes it went wrong.
+//
+// The records alias data, which belongs to them from here on, also after an error.
+func DecodeSubscription(data []byte, opts SubscriptionOptions) (plog.Logs, SubscriptionStats, error) {
+	buf, err := inflate(data, opts.MaxDecodedBytes)
+	if err != nil {
+		return plog.Logs{}, SubscriptionStats{}, err
+	}
+	d := newSubscriptionDecoder(buf, opts)
+	for d.s.peek() != 0 || d.s.pos < len(buf) {
+		d.stats.Documents++
+		if err := d.document(); err != nil {
+			return plog.Logs{}, d.stats, fmt.Errorf("document %d: %w", d.stats.Documents, err)
+		}
+	}
+	if d.stats.Documents == 0 {
+		return plog.Logs{}, d.stats, errors.New("no document")
+	}
+	return d.logs, d.stats, nil
+}
+
+const (
+	dataMessage    = "DATA_MESSAGE"
+	controlMessage = "CONTROL_MESSAGE"
+)
+
+// Fields that CloudWatch Logs adds to events when the filter asks for them by emitSystemFields. They name the origin
+// where a log group holds the events of many accounts.
+const (
+	accountField = "@aws.account"
+	regionField  = "@aws.region"
+)
+
+type subscriptionDecoder struct {
+	s     scanner
+	opts  SubscriptionOptions
+	logs  plog.Logs
+	stats SubscriptionStats
+
+	observedAt pcommon.Timestamp
+	message    subscriptionMessage
+	event      logEvent
+	// The callbacks of the scanner, made once and not for every document and event.
+	onField, onEventField, onExtractedField func(key string) error
+	onEvent, onFilter                       func() error
+}
+
+// subscriptionMessage is the document at hand. Its events are in logs by the time that its other fields are known,
+// since keys may come in any order.
+type subscriptionMessage struct {
+	messageType, owner, logGroup, logStream, policyLevel string
+
+	filters   []string
+	hasEvents bool
+	// events is how many of them were begun.
+	events int
+	// firstResource is the index in logs of the first resource of this document.
+	firstResource int
+	// last is where the newest record went. Nearly every document has one origin only.
+	last    *originRecords
+	origins map[eventOrigin]*originRecords
+}
+
+// eventOrigin is an account and a region of which a document has events. Both are empty where the events do not say.
+type eventOrigin struct{ account, region string }
+
+// originRecords is where the events of one origin go.
+type originRecords struct {
+	eventOrigin
+	resource plog.ResourceLogs
+	records  plog.LogRecordSlice
+}
+
+type logEvent struct {
+	eventOrigin
+	id, message string
+
+	timestamp                int64
+	hasTimestamp, hasMessage bool
+	extracted                []extractedField
+}
+
+type extractedField struct{ name, value string }
+
+// maxExtractedFields bounds what one event may carry. A filter pattern names each field that it captures and has at
+// most 1,024 characters.
+const maxExtractedFields = 256
+
+func newSubscriptionDecoder(buf []byte, opts SubscriptionOptions) *subscriptionDecoder {
+	d := &subscriptionDecoder{
+		s:          scanner{buf: buf},
+		opts:       opts,
+		logs:       plog.NewLogs(),
+		stats:      SubscriptionStats{DecodedBytes: len(buf)},
+		observedAt: pcommon.NewTimestampFromTime(opts.ObservedAt),
+		message:    subscriptionMessage{origins: map[eventOrigin]*originRecords{}},
+	}
+	d.onField, d.onEventField, d.onExtractedField = d.field, d.eventField, d.extractedField
+	d.onEvent, d.onFilter = d.logEvent, d.filter
+	return d
+}
+
+func (d *subscriptionDecoder) document() error {
+	d.message = subscriptionMessage{
+		filters:       d.message.filters[:0],
+		firstResource: d.logs.ResourceLogs().Len(),
+		origins:       d.message.origins,
+	}
+	clear(d.message.origins)
+	if err := d.s.object(d.onField); err != nil {
+		return err
+	}
+	switch m := &d.message; m.messageType {
+	case dataMessage:
+		return d.finishData()
+	case controlMessage:
+		d.stats.ControlMessages++
+		d.discardRecords()
+		return nil
+	case "":
+		return errors.New("messageType is missing")
+	default:
+		return errors.New("messageType is neither " + dataMessage + " nor " + controlMessage)
+	}
+}
+
+func (d *subscriptionDecoder) field(key string) (err error) {
+	m := &d.message
+	switch key {
+	case "messageType":
+		m.messageType, err = d.s.optionalStr()
+	case "owner":
+		m.owner, err = d.s.optionalStr()
+	case "logGroup":
+		m.logGroup, err = d.s.optionalStr()
+	case "logStream":
+		m.logStream, err = d.s.optionalStr()
+	case "policyLevel":
+		m.policyLevel, err = d.s.optionalStr()
+	case "subscriptionFilters":
+		if !d.s.null() {
+			err = d.s.array(d.onFilter)
+		}
+	case "logEvents":
+		m.hasEvents = true
+		err = d.s.array(d.onEvent)
+	default:
+		err = d.s.skip()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", fieldName(key), err)
+	}
+	return nil
+}
+
+// fieldName keeps a key that is not ours out of error messages.
+func fieldName(key string) string {
+	switch key {
+	case "messageType", "owner", "logGroup", "logStream", "policyLevel", "subscriptionFilters", "logEvents":
+		return key
+	default:
+		return "a field that is not known"
+	}
+}
+
+func (d *subscriptionDecoder) filter() error {
+	name, err := d.s.str()
+	d.message.filters = append(d.message.filters, name)
+	return err
+}
+
+// finishData checks the document and sets the attributes of its resources.
+func (d *subscriptionDecoder) finishData() error {
+	m := &d.message
+	switch {
+	case m.owner == "":
+		return errors.New("owner is missing")
+	case m.logGroup == "":
+		return errors.New("logGroup is missing")
+	case m.logStream == "":
+		return errors.New("logStream is missing")
+	case !m.hasEvents:
+		return errors.New("logEvents is missing")
+	}
+	if m.logGroup == d.opts.ExcludeLogGroup {
+		d.stats.ExcludedRecords += d.discardRecords()
+		return nil
+	}
+	for _, o := range m.origins {
+		d.setResource(o)
+		if strings.HasPrefix(m.logGroup, lambdaLogGroupPrefix) {
+			setLambdaSeverities(o.records)
+		}
+	}
+	return nil
+}
+
+func (d *subscriptionDecoder) setResource(o *originRecords) {
+	m := &d.message
+	attrs := o.resource.Resource().Attributes()
+	attrs.EnsureCapacity(9)
+	attrs.PutStr(AttributeCloudProvider, providerAWS)
+	attrs.PutStr(AttributeCloudAccountID, firstNonEmpty(o.account, m.owner))
+	if region := firstNonEmpty(o.region, d.opts.Region); region != "" {
+		attrs.PutStr(AttributeCloudRegion, region)
+	}
+	attrs.PutStr(AttributeServiceName, serviceName(m.logGroup))
+	attrs.PutStr(AttributeLogType, TypeCloudWatch)
+	attrs.PutEmptySlice(AttributeLogGroupNames).AppendEmpty().SetStr(m.logGroup)
+	attrs.PutEmptySlice(AttributeLogStreamNames).AppendEmpty().SetStr(m.logStream)
+	if len(m.filters) > 0 {
+		names := attrs.PutEmptySlice(AttributeSubscriptionFilterNames)
+		for _, name := range m.filters {
+			names.AppendEmpty().SetStr(name)
+		}
+	}
+	if m.policyLevel != "" {
+		attrs.PutStr(AttributePolicyLevel, m.policyLevel)
+	}
+}
+
+func setLambdaSeverities(records plog.LogRecordSlice) {
+	for i := range records.Len() {
+		record := records.At(i)
+		number, text := lambdaSeverity(record.Body().Str())
+		if number == plog.SeverityNumberUnspecified {
+			continue
+		}
+		record.SetSeverityNumber(number)
+		record.SetSeverityText(text)
+	}
+}
+
+func firstNonEmpty(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// discardRecords takes the records of the document at hand out again and returns how many there were.
+func (d *subscriptionDecoder) discardRecords() (records int) {
+	for _, o := range d.message.origins {
+		records += o.records.Len()
+	}
+	index := 0
+	d.logs.ResourceLogs().RemoveIf(func(plog.ResourceLogs) bool {
+		index++
+		return index > d.message.firstResource
+	})
+	return records
+}
+
+func (d *subscriptionDecoder) logEvent() error {
+	d.message.events++
+	d.event = logEvent{extracted: d.event.extracted[:0]}
+	err := d.s.object(d.onEventField)
+	switch e := &d.event; {
+	case err != nil:
+	case !e.hasTimestamp:
+		err = errors.New("timestamp is missing")
+	case !e.hasMessage:
+		err = errors.New("message is missing")
+	default:
+		d.appendRecord()
+		return nil
+	}
+	return fmt.Errorf("event %d: %w", d.message.events, err)
+}
+
+func (d *subscriptionDecoder) eventField(key string) (err error) {
+	e := &d.event
+	switch key {
+	case "id":
+		e.id, err = d.s.optionalStr()
+	case "timestamp":
+		e.timestamp, err = d.s.integer()
+		e.hasTimestamp = true
+		if err == nil && e.timestamp > math.MaxInt64/int64(time.Millisecond) {
+			err = d.s.errorf("timestamp out of range")
+		}
+	case "message":
+		e.message, err = d.s.str()
+		e.hasMessage = true
+	case "extractedFields":
+		if !d.s.null() {
+			err = d.s.object(d.onExtractedField)
+		}
+	default:
+		err = d.s.skip()
+	}
+	return err
+}
+
+// extractedField reads one field that the filter captured. Fields of a space-delimited pattern without names are
+// called $1, $2 and so on.
+func (d *subscriptionDecoder) extractedField(key string) error {
+	if d.s.peek() != '"' {
+		return d.s.skip()
+	}
+	value, err := d.s.str()
+	switch e := &d.event; key {
+	case accountField:
+		e.account = value
+	case regionField:
+		e.region = value
+	default:
+		if len(e.extracted) == maxExtractedFields {
+			return d.s.errorf("more than %d extracted fields", maxExtractedFields)
+		}
+		e.extracted = append(e.extracted, extractedField{strings.TrimPrefix(key, "$"), value})
+	}
+	return err
+}
+
+func (d *subscriptionDecoder) appendRecord() {
+	e := &d.event
+	record := d.recordsOf(e.eventOrigin).AppendEmpty()
+	record.SetTimestamp(pcommon.Timestamp(e.timestamp * int64(time.Millisecond)))
+	record.SetObservedTimestamp(d.observedAt)
+	record.Body().SetStr(strings.TrimSuffix(e.message, "\n"))
+	if e.id == "" && len(e.extracted) == 0 {
+		return
+	}
+	attrs := record.Attributes()
+	attrs.EnsureCapacity(1 + len(e.extracted))
+	if e.id != "" {
+		attrs.PutStr(AttributeLogRecordUID, e.id)
+	}
+	for _, field := range e.extracted {
+		attrs.PutStr(extractedFieldPrefix+field.name, field.value)
+	}
+}
+
+// recordsOf returns where the events of an origin go.
+func (d *subscriptionDecoder) recordsOf(origin eventOrigin) plog.LogRecordSlice {
+	m := &d.message
+	if m.last != nil && m.last.eventOrigin == origin {
+		return m.last.records
+	}
+	o, ok := m.origins[origin]
+	if !ok {
+		resource := d.logs.ResourceLogs().AppendEmpty()
+		o = &originRecords{origin, resource, resource.ScopeLogs().AppendEmpty().LogRecords()}
+		m.origins[origin] = o
+	}
+	m.last = o
+	return o.records
+}
