@@ -1,0 +1,285 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lokipush
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+)
+
+// MetadataMode says which attributes become structured metadata.
+type MetadataMode string
+
+// Modes of structured metadata.
+const (
+	// MetadataRest takes every attribute that is no label.
+	MetadataRest MetadataMode = "rest"
+	// MetadataList takes the attributes listed.
+	MetadataList MetadataMode = "list"
+	// MetadataNone sends no structured metadata, for a Loki with allow_structured_metadata off.
+	MetadataNone MetadataMode = "none"
+)
+
+// Mapping says what becomes of attributes.
+type Mapping struct {
+	// Labels are the attributes that become labels. Where several give the same label, the first that is there wins.
+	Labels []LabelRule
+	// StaticLabels are given to every stream in which no attribute gives that label.
+	StaticLabels map[string]string
+	// Metadata is MetadataRest where empty.
+	Metadata MetadataMode
+	// MetadataAttributes are those of MetadataList.
+	MetadataAttributes []string
+}
+
+// Names of structured metadata that are of no attribute.
+const (
+	// detectedLevel is what Loki would otherwise look for in every line.
+	detectedLevel = "detected_level"
+	traceID       = "trace_id"
+	spanID        = "span_id"
+)
+
+// Encoder makes batches of log records. It is safe for concurrent use.
+type Encoder struct {
+	metadata MetadataMode
+	labels   []label
+	// recordLabels are those of labels that a record's attributes may give.
+	recordLabels []label
+	// skip is the attributes of each source that become labels and nothing else.
+	skip map[Source]map[string]bool
+	list map[string]bool
+	// scratch holds *scratch.
+	scratch sync.Pool
+}
+
+// NewEncoder checks the mapping, and names all that is wrong with it.
+func NewEncoder(mapping Mapping) (*Encoder, error) {
+	labels, err := newLabels(mapping.Labels, mapping.StaticLabels)
+	if mapping.Metadata == "" {
+		mapping.Metadata = MetadataRest
+	}
+	if err := errors.Join(err, mapping.Metadata.check()); err != nil {
+		return nil, err
+	}
+	e := &Encoder{
+		metadata: mapping.Metadata,
+		labels:   labels,
+		skip:     map[Source]map[string]bool{FromResource: {}, FromRecord: {}},
+		list:     map[string]bool{},
+	}
+	for _, attribute := range mapping.MetadataAttributes {
+		e.list[attribute] = true
+	}
+	for _, l := range labels {
+		e.indexRules(l)
+	}
+	e.scratch.New = func() any { return &scratch{names: map[string]string{}, streams: map[string]int{}} }
+	return e, nil
+}
+
+func (m MetadataMode) check() error {
+	switch m {
+	case MetadataRest, MetadataList, MetadataNone:
+		return nil
+	default:
+		return fmt.Errorf("structured metadata mode %q is none of %q, %q and %q", m, MetadataRest, MetadataList, MetadataNone)
+	}
+}
+
+func (e *Encoder) indexRules(l label) {
+	perRecord := false
+	for _, rule := range l.rules {
+		perRecord = perRecord || rule.From == FromRecord
+		// Of several attributes for one label, all but one lose: they stay visible as structured metadata.
+		if len(l.rules) == 1 {
+			e.skip[rule.From][rule.Attribute] = true
+		}
+	}
+	if perRecord {
+		e.recordLabels = append(e.recordLabels, l)
+	}
+}
+
+// scratch is what encoding needs besides the batch that it makes.
+type scratch struct {
+	labels, value, key, metadata []byte
+	// shared is the structured metadata that all records of a scope have.
+	shared []byte
+	// names are the names that attributes have in Loki.
+	names map[string]string
+	// streams finds, within one resource, the stream of the values that a record gives its labels.
+	streams map[string]int
+}
+
+// maxNames bounds how many names of attributes are remembered.
+const maxNames = 4096
+
+func (s *scratch) name(attribute string) string {
+	if name, ok := s.names[attribute]; ok {
+		return name
+	}
+	if len(s.names) == maxNames {
+		clear(s.names)
+	}
+	name := LabelName(attribute)
+	s.names[strings.Clone(attribute)] = name
+	return name
+}
+
+// Encode makes a batch of ld, which it only reads. The batch holds copies and aliases nothing of ld.
+//
+// The time of an entry is the record's timestamp, where that is zero its observed timestamp, and where both are zero
+// the present.
+func (e *Encoder) Encode(ld plog.Logs) *Batch {
+	s := e.scratch.Get().(*scratch)
+	defer e.scratch.Put(s)
+	b := new(Batch)
+	now := pcommon.NewTimestampFromTime(time.Now())
+	for _, rl := range ld.ResourceLogs().All() {
+		clear(s.streams)
+		resource := rl.Resource().Attributes()
+		for _, sl := range rl.ScopeLogs().All() {
+			s.shared = e.appendAttributes(s.shared[:0], resource, FromResource, s)
+			s.shared = e.appendAttributes(s.shared, sl.Scope().Attributes(), "", s)
+			if len(e.recordLabels) == 0 {
+				e.makeRoom(b, resource, sl.LogRecords(), s)
+			}
+			for _, record := range sl.LogRecords().All() {
+				e.encodeRecord(b, resource, record, now, s)
+			}
+		}
+	}
+	return b
+}
+
+// makeRoom sees to it that the entries of records, all of one stream, are not moved over and over while it grows.
+func (e *Encoder) makeRoom(b *Batch, resource pcommon.Map, records plog.LogRecordSlice, s *scratch) {
+	if records.Len() == 0 {
+		return
+	}
+	// Tags, lengths and the timestamp of an entry, and the names of a few attributes.
+	const perEntry = 64
+	s.metadata = e.appendRecordMetadata(s.metadata[:0], records.At(0), s)
+	size := records.Len() * (perEntry + len(s.shared) + len(s.metadata))
+	for _, record := range records.All() {
+		size += len(record.Body().Str())
+	}
+	st := e.streamOf(b, resource, records.At(0).Attributes(), s)
+	st.entries = slices.Grow(st.entries, size)
+}
+
+func (e *Encoder) encodeRecord(b *Batch, resource pcommon.Map, record plog.LogRecord, now pcommon.Timestamp, s *scratch) {
+	st := e.streamOf(b, resource, record.Attributes(), s)
+	nanos := int64(firstNonZero(record.Timestamp(), record.ObservedTimestamp(), now))
+	s.metadata = e.appendRecordMetadata(s.metadata[:0], record, s)
+	st.entries = appendEntry(st.entries, nanos, line(record.Body()), s.shared, s.metadata)
+	st.note(nanos)
+}
+
+func line(body pcommon.Value) string {
+	if body.Type() == pcommon.ValueTypeStr {
+		return body.Str()
+	}
+	return body.AsString()
+}
+
+// streamOf finds the stream of a record. The labels are put together once for each resource, or once for each
+// combination of the values that its records give.
+func (e *Encoder) streamOf(b *Batch, resource, record pcommon.Map, s *scratch) *stream {
+	s.key = s.key[:0]
+	for i := range e.recordLabels {
+		s.key = e.recordLabels[i].appendValue(s.key, resource, record)
+		s.key = append(s.key, 0xff) // in no UTF-8 text
+	}
+	if i, ok := s.streams[string(s.key)]; ok {
+		return &b.streams[i]
+	}
+	s.labels = appendLabelSet(s.labels[:0], e.labels, resource, record, &s.value)
+	st := b.stream(s.labels)
+	s.streams[string(s.key)] = b.lookup()[st.labels]
+	return st
+}
+
+func (e *Encoder) appendRecordMetadata(dst []byte, record plog.LogRecord, s *scratch) []byte {
+	if e.metadata == MetadataNone {
+		return dst
+	}
+	dst = e.appendAttributes(dst, record.Attributes(), FromRecord, s)
+	if level := level(record); level != "" {
+		dst = appendMetadata(dst, detectedLevel, level)
+	}
+	if id := record.TraceID(); !id.IsEmpty() && e.wants(traceID) {
+		s.value = hex.AppendEncode(s.value[:0], id[:])
+		dst = appendMetadata(dst, traceID, s.value)
+	}
+	if id := record.SpanID(); !id.IsEmpty() && e.wants(spanID) {
+		s.value = hex.AppendEncode(s.value[:0], id[:])
+		dst = appendMetadata(dst, spanID, s.value)
+	}
+	return dst
+}
+
+// wants says whether an attribute that is no label becomes structured metadata.
+func (e *Encoder) wants(attribute string) bool {
+	return e.metadata == MetadataRest || e.list[attribute]
+}
+
+// appendAttributes appends attributes as structured metadata. Loki takes the last of several pairs with one name, so
+// that a record's attributes, which come last, win over its resource's.
+func (e *Encoder) appendAttributes(dst []byte, attrs pcommon.Map, from Source, s *scratch) []byte {
+	if e.metadata == MetadataNone {
+		return dst
+	}
+	skip := e.skip[from]
+	for attribute, v := range attrs.All() {
+		if !e.wants(attribute) || e.metadata == MetadataRest && skip[attribute] {
+			continue
+		}
+		name := s.name(attribute)
+		if s.value = appendValue(s.value[:0], v); len(s.value) > 0 {
+			dst = appendMetadata(dst, name, s.value)
+		}
+	}
+	return dst
+}
+
+// level is the record's severity by the names that Loki gives to levels.
+func level(record plog.LogRecord) string {
+	switch n := record.SeverityNumber(); {
+	case n > plog.SeverityNumberFatal4, n < plog.SeverityNumberUnspecified:
+		return ""
+	case n >= plog.SeverityNumberFatal:
+		return "fatal"
+	case n >= plog.SeverityNumberError:
+		return "error"
+	case n >= plog.SeverityNumberWarn:
+		return "warn"
+	case n >= plog.SeverityNumberInfo:
+		return "info"
+	case n >= plog.SeverityNumberDebug:
+		return "debug"
+	case n >= plog.SeverityNumberTrace:
+		return "trace"
+	default:
+		return strings.ToLower(record.SeverityText())
+	}
+}
+
+func firstNonZero(times ...pcommon.Timestamp) pcommon.Timestamp {
+	for _, t := range times {
+		if t != 0 {
+			return t
+		}
+	}
+	return 0
+}
