@@ -1,0 +1,214 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package restampprocessor
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+)
+
+// erraticClock stands still, goes on, steps back or jumps at every call, within
+// some hours of t0.
+func erraticClock(seed uint64) *arrivalClock {
+	var mu sync.Mutex
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	at := time.Unix(0, int64(t0))
+	return &arrivalClock{now: func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		switch rnd.IntN(5) {
+		case 0: // stands still
+		case 1:
+			at = at.Add(time.Duration(rnd.IntN(20)))
+		case 2:
+			at = at.Add(-time.Duration(rnd.IntN(20)))
+		case 3:
+			at = at.Add(time.Duration(rnd.Int64N(int64(time.Minute))))
+		default:
+			at = at.Add(-time.Duration(rnd.Int64N(int64(time.Minute))))
+		}
+		return at
+	}}
+}
+
+// randomLogs has resources, scopes and records in any number, with timestamps
+// in any order and with and without what the processor adds.
+func randomLogs(rnd *rand.Rand, cfg *Config) plog.Logs {
+	ld := plog.NewLogs()
+	for range rnd.IntN(4) {
+		rl := ld.ResourceLogs().AppendEmpty()
+		rl.SetSchemaUrl("https://opentelemetry.io/schemas/1.38.0")
+		rl.Resource().SetDroppedAttributesCount(rnd.Uint32N(3))
+		rl.Resource().Attributes().PutStr("service.name", strconv.Itoa(rnd.IntN(3)))
+		if rnd.IntN(3) == 0 && cfg.Instance.Attribute != "" {
+			rl.Resource().Attributes().PutStr(cfg.Instance.Attribute, "collector-0")
+		}
+		for range rnd.IntN(3) {
+			sl := rl.ScopeLogs().AppendEmpty()
+			sl.Scope().SetName("scope")
+			for range rnd.IntN(5) {
+				randomRecord(rnd, cfg, sl.LogRecords().AppendEmpty())
+			}
+		}
+	}
+	return ld
+}
+
+func randomRecord(rnd *rand.Rand, cfg *Config, lr plog.LogRecord) {
+	lr.Body().SetStr(strconv.Itoa(rnd.Int()))
+	lr.SetSeverityNumber(plog.SeverityNumber(rnd.IntN(25)))
+	lr.SetTraceID(pcommon.TraceID{byte(rnd.Uint32())})
+	lr.SetFlags(plog.LogRecordFlags(rnd.Uint32N(2)))
+	lr.Attributes().PutInt("log.record.uid", rnd.Int64())
+	if rnd.IntN(4) > 0 {
+		lr.SetTimestamp(t0 - pcommon.Timestamp(rnd.Int64N(int64(time.Hour))))
+	}
+	if rnd.IntN(2) == 0 {
+		lr.SetObservedTimestamp(t0 - 1)
+	}
+	if rnd.IntN(4) == 0 && cfg.OriginalAttribute != "" {
+		lr.Attributes().PutStr(cfg.OriginalAttribute, "kept before")
+	}
+	if rnd.IntN(2) == 0 {
+		lr.Attributes().PutEmptyMap("nested").PutBool("yes", true)
+	}
+}
+
+func randomConfig(rnd *rand.Rand) *Config {
+	cfg := createDefaultConfig().(*Config)
+	cfg.Instance.Value = "collector-1"
+	cfg.Instance.Enabled = rnd.IntN(2) == 0
+	if rnd.IntN(3) == 0 {
+		cfg.OriginalAttribute = ""
+	}
+	if rnd.IntN(5) == 0 {
+		cfg.Timestamps = TimestampsNever
+	}
+	return cfg
+}
+
+// allowed makes the changes to in that the processor is allowed to make, with
+// the timestamps that it chose for out.
+func allowed(cfg *Config, in, out plog.Logs) {
+	if cfg.Instance.Enabled {
+		for _, rl := range in.ResourceLogs().All() {
+			if _, exists := rl.Resource().Attributes().Get(cfg.Instance.Attribute); !exists {
+				rl.Resource().Attributes().PutStr(cfg.Instance.Attribute, cfg.Instance.Value)
+			}
+		}
+	}
+	if cfg.Timestamps == TimestampsNever {
+		return
+	}
+	stamps := stampsOf(out)
+	for i, lr := range recordsOf(in) {
+		_, exists := lr.Attributes().Get(cfg.OriginalAttribute)
+		if lr.Timestamp() != 0 && cfg.OriginalAttribute != "" && !exists {
+			lr.Attributes().PutStr(cfg.OriginalAttribute, lr.Timestamp().AsTime().Format(time.RFC3339Nano))
+		}
+		lr.SetTimestamp(stamps[i])
+		if lr.ObservedTimestamp() == 0 {
+			lr.SetObservedTimestamp(stamps[i])
+		}
+	}
+}
+
+func asJSON(t *testing.T, ld plog.Logs) string {
+	t.Helper()
+	text, err := (&plog.JSONMarshaler{}).MarshalLogs(ld)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// TestPropertySequential: whatever comes in and whatever the clock does, the
+// timestamps rise strictly from record to record and from batch to batch, and
+// nothing else changes.
+func TestPropertySequential(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		cfg := randomConfig(rnd)
+		p := newTestProcessor(t, erraticClock(seed), func(c *Config) { *c = *cfg })
+		var last pcommon.Timestamp
+		for range 20 {
+			in := randomLogs(rnd, cfg)
+			want := plog.NewLogs()
+			in.CopyTo(want)
+
+			out := process(t, p, in)
+			require.Equal(t, want.LogRecordCount(), out.LogRecordCount(), "seed %d", seed)
+			if cfg.Timestamps == TimestampsAlways {
+				for _, at := range stampsOf(out) {
+					require.Greater(t, at, last, "seed %d", seed)
+					last = at
+				}
+			}
+			allowed(cfg, want, out)
+			require.Equal(t, asJSON(t, want), asJSON(t, out), "seed %d", seed)
+		}
+	}
+}
+
+// TestPropertyConcurrent: two processors that share a clock, as those of one
+// Collector do, and many batches at once. Each batch gets consecutive
+// timestamps, later than those of every batch that had been processed when it
+// arrived, and no timestamp is given twice.
+func TestPropertyConcurrent(t *testing.T) {
+	t.Parallel()
+	const goroutines, batches = 16, 100
+	for seed := range uint64(5) {
+		clock := erraticClock(seed)
+		processors := []*restampProcessor{
+			newTestProcessor(t, clock, func(*Config) {}),
+			newTestProcessor(t, clock, func(cfg *Config) { cfg.OriginalAttribute = "" }),
+		}
+		var mu sync.Mutex // guards all and latest, and is not held while a batch is processed
+		var all []pcommon.Timestamp
+		var latest pcommon.Timestamp
+		var wg sync.WaitGroup
+		for g := range goroutines {
+			wg.Go(func() {
+				rnd := rand.New(rand.NewPCG(seed, uint64(g)))
+				p := processors[g%len(processors)]
+				for range batches {
+					ld := randomLogs(rnd, p.cfg)
+					mu.Lock()
+					before := latest
+					mu.Unlock()
+
+					out, err := p.processLogs(t.Context(), ld)
+					if !assert.NoError(t, err) {
+						return
+					}
+					for i, at := range stampsOf(out) {
+						if i == 0 {
+							assert.Greater(t, at, before, "seed %d", seed)
+						} else {
+							assert.Equal(t, before+1, at, "seed %d", seed)
+						}
+						before = at
+					}
+					mu.Lock()
+					all = append(all, stampsOf(out)...)
+					latest = max(latest, before)
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+
+		require.Greater(t, len(all), goroutines*batches)
+		slices.Sort(all)
+		require.Len(t, slices.Compact(slices.Clone(all)), len(all), "seed %d: a timestamp was given twice", seed)
+	}
+}
