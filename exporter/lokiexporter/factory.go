@@ -1,0 +1,108 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lokiexporter
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
+
+	"github.com/awsloki/awsloki/exporter/lokiexporter/internal/metadata"
+	"github.com/awsloki/awsloki/internal/lokipush"
+)
+
+const defaultEndpoint = "http://localhost:3100/loki/api/v1/push"
+
+// defaultLabels are the resource attributes that Loki makes labels of when logs come by OTLP, in its order
+// (distributor.otlp.default_resource_attributes_as_index_labels), and those of AWS. None of them has many values, and
+// no record's attribute is among them.
+var defaultLabels = []LabelConfig{
+	{Attribute: "service.name"},
+	{Attribute: "service.namespace"},
+	{Attribute: "service.instance.id"},
+	{Attribute: "deployment.environment"},
+	{Attribute: "deployment.environment.name"},
+	{Attribute: "cloud.region"},
+	{Attribute: "cloud.availability_zone"},
+	{Attribute: "k8s.cluster.name"},
+	{Attribute: "k8s.namespace.name"},
+	{Attribute: "k8s.pod.name"},
+	{Attribute: "k8s.container.name"},
+	{Attribute: "container.name"},
+	{Attribute: "k8s.replicaset.name"},
+	{Attribute: "k8s.deployment.name"},
+	{Attribute: "k8s.statefulset.name"},
+	{Attribute: "k8s.daemonset.name"},
+	{Attribute: "k8s.cronjob.name"},
+	{Attribute: "k8s.job.name"},
+	{Attribute: "cloud.account.id"},
+	{Attribute: "aws.log.group.names", Label: "log_group"},
+	{Attribute: "aws.log.type"},
+	{Attribute: "aws.log.source"},
+	{Attribute: "collector.instance.id", Label: "collector"},
+}
+
+// NewFactory returns the factory of the Loki exporter.
+func NewFactory() exporter.Factory {
+	return exporter.NewFactory(
+		metadata.Type,
+		createDefaultConfig,
+		exporter.WithLogs(createLogs, metadata.LogsStability),
+	)
+}
+
+func createDefaultConfig() component.Config {
+	client := confighttp.NewDefaultClientConfig()
+	client.Endpoint = defaultEndpoint
+	// As long as Loki itself gives a request.
+	client.Timeout = 30 * time.Second
+
+	queue := exporterhelper.NewDefaultQueueConfig()
+	// Loki does best with few requests of about 1 MiB, and cannot pass on one of 4 MiB (grpc_server_max_recv_msg_size).
+	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
+		FlushTimeout: time.Second,
+		Sizer:        exporterhelper.RequestSizerTypeBytes,
+		MinSize:      1 << 20,
+		MaxSize:      2 << 20,
+	})
+	client.MaxIdleConnsPerHost = queue.NumConsumers
+
+	retry := configretry.NewDefaultBackOffConfig()
+	retry.InitialInterval = time.Second
+	// What was acknowledged is not dropped because Loki is away for long.
+	retry.MaxElapsedTime = 0
+
+	return &Config{
+		ClientConfig:       client,
+		QueueConfig:        configoptional.Some(queue),
+		RetryConfig:        retry,
+		Labels:             defaultLabels,
+		StructuredMetadata: StructuredMetadataConfig{Mode: lokipush.MetadataRest},
+	}
+}
+
+func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
+	config := cfg.(*Config)
+	e, err := newLokiExporter(set, config)
+	if err != nil {
+		return nil, err
+	}
+	return xexporterhelper.NewLogsRequest(ctx, set, e.convert, e.push,
+		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
+		exporterhelper.WithStart(e.start),
+		exporterhelper.WithShutdown(e.shutdown),
+		// The HTTP client has a timeout of its own.
+		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
+		exporterhelper.WithRetry(config.RetryConfig),
+		xexporterhelper.WithQueueBatch(config.QueueConfig, xexporterhelper.QueueBatchSettings{Encoding: requestEncoding{}}),
+	)
+}

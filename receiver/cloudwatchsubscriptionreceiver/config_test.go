@@ -1,0 +1,69 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cloudwatchsubscriptionreceiver
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configauth"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/config/configtls"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+)
+
+func TestLoadConfig(t *testing.T) {
+	conf, err := confmaptest.LoadConf(filepath.Join("testdata", "config.yaml"))
+	require.NoError(t, err)
+	load := func(name string) *Config {
+		sub, err := conf.Sub(name)
+		require.NoError(t, err)
+		config := createDefaultConfig().(*Config)
+		require.NoError(t, sub.Unmarshal(config))
+		require.NoError(t, confmap.Validate(config))
+		return config
+	}
+	assert.Equal(t, createDefaultConfig(), load("cloudwatchsubscription"))
+
+	want := createDefaultConfig().(*Config)
+	want.ServerConfig.NetAddr.Endpoint = "0.0.0.0:8080"
+	want.ServerConfig.MaxRequestBodySize = 1 << 20
+	want.ServerConfig.Auth = configoptional.Some(confighttp.AuthConfig{
+		Config: configauth.Config{AuthenticatorID: component.MustNewID("basicauth")},
+	})
+	want.ServerConfig.TLS = configoptional.Some(configtls.ServerConfig{
+		Config: configtls.Config{CertFile: "server.crt", KeyFile: "server.key"},
+	})
+	want.SubscriptionPath = "/logs"
+	want.MaxDecodedBytes = 2 << 20
+	assert.Equal(t, want, load("cloudwatchsubscription/all"))
+
+	assert.Equal(t, "/run/awsloki.sock", load("cloudwatchsubscription/socket").ServerConfig.NetAddr.Endpoint)
+}
+
+func TestInvalidConfig(t *testing.T) {
+	f := func(key string, value any, want string) {
+		t.Helper()
+		config := createDefaultConfig().(*Config)
+		err := confmap.NewFromStringMap(map[string]any{key: value}).Unmarshal(config)
+		if err == nil {
+			err = confmap.Validate(config)
+		}
+		require.ErrorContains(t, err, want)
+	}
+	f("endpoint", "", "`endpoint` must be host:port, found \"\"")
+	f("endpoint", "localhost", "`endpoint` must be host:port, found \"localhost\"")
+	f("max_request_body_size", -1, "`max_request_body_size` must not be negative, found -1")
+	f("max_decoded_bytes", 0, "`max_decoded_bytes` must be positive, found 0")
+	f("max_decoded_bytes", "64MiB", "'max_decoded_bytes'")
+	f("subscription_path", "", "`subscription_path` is empty, and there is no other input")
+	f("subscription_path", "logs", "`subscription_path` must begin with a slash, found \"logs\"")
+	f("subscription_path", "/ready", "`subscription_path` must not be /ready")
+	f("subscription_paths", "/a", "subscription_paths")
+}

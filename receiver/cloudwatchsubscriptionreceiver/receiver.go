@@ -1,0 +1,87 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cloudwatchsubscriptionreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+
+	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/metadata"
+)
+
+// transport is what the Collector's own metrics call the way that the data came.
+const transport = "http"
+
+type subscriptionReceiver struct {
+	config    *Config
+	next      consumer.Logs
+	telemetry component.TelemetrySettings
+	obsreport *receiverhelper.ObsReport
+	metrics   *metadata.TelemetryBuilder
+
+	// server is nil until Start.
+	server  *http.Server
+	serving sync.WaitGroup
+}
+
+func newSubscriptionReceiver(set receiver.Settings, config *Config, next consumer.Logs) (*subscriptionReceiver, error) {
+	obsreport, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID:             set.ID,
+		Transport:              transport,
+		ReceiverCreateSettings: set,
+	})
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	if err != nil {
+		return nil, err
+	}
+	return &subscriptionReceiver{
+		config:    config,
+		next:      next,
+		telemetry: set.TelemetrySettings,
+		obsreport: obsreport,
+		metrics:   metrics,
+	}, nil
+}
+
+// Start listens before it returns. A server that fails later reports the receiver's status as a fatal error.
+func (r *subscriptionReceiver) Start(ctx context.Context, host component.Host) error {
+	server, err := r.newServer(ctx, host)
+	if err != nil {
+		return fmt.Errorf("make the HTTP server: %w", err)
+	}
+	listener, err := r.config.ServerConfig.ToListener(ctx)
+	if err != nil {
+		return fmt.Errorf("listen on `endpoint` %s: %w", r.config.ServerConfig.NetAddr.Endpoint, err)
+	}
+	r.server = server
+	r.serving.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
+		}
+	})
+	return nil
+}
+
+// Shutdown takes no new requests and waits for the answers to those that it has.
+func (r *subscriptionReceiver) Shutdown(ctx context.Context) error {
+	defer r.metrics.Shutdown()
+	if r.server == nil {
+		return nil
+	}
+	err := r.server.Shutdown(ctx)
+	r.serving.Wait()
+	return err
+}
