@@ -1,0 +1,119 @@
+# make help lists the targets.
+
+SHELL := /bin/bash -o pipefail
+.DELETE_ON_ERROR:
+
+BUILD    := $(CURDIR)/_build
+COLLECTOR := $(BUILD)/otelcol-awsloki
+LOKI     := $(BUILD)/loki
+FORWARDER := $(BUILD)/lambdaforwarder
+LINTER   := $(BUILD)/golangci-lint
+
+VERSION  := $(shell sed -n 's/^  version: //p' builder-config.yaml)
+MODULES  := . e2e e2e/loki tools tools/lint
+EXAMPLES := config.yaml $(wildcard examples/*.yaml)
+
+BUILDER  := go tool -modfile=tools/go.mod builder
+# The Lambda runs on Linux, without the parts of aws-lambda-go that only the retired go1.x runtime needs.
+LAMBDA_BUILD := CGO_ENABLED=0 GOOS=linux go build -trimpath -tags lambda.norpc \
+	-ldflags '-s -w -X github.com/awsloki/awsloki/lambdaforwarder/internal/version.Version=$(VERSION)'
+PRODUCT_SOURCES := $(shell find exporter internal processor receiver -name '*.go' -not -name '*_test.go')
+LAMBDA_SOURCES  := $(shell find internal lambdaforwarder -name '*.go' -not -name '*_test.go')
+
+FUZZTIME  ?= 30s
+BENCHTIME ?= 2s
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build lambda $(if $(LOKI_URL),,loki) ## Show the main job: events through the forwarder and the collector into Loki
+	cd e2e && go run ./demo
+
+.PHONY: run
+run: build ## Run the collector with config.yaml, against LOKI_URL
+	$(COLLECTOR) --config config.yaml
+
+.PHONY: build
+build: $(COLLECTOR) ## Build the collector: _build/otelcol-awsloki
+
+$(COLLECTOR): builder-config.yaml go.mod go.sum tools/go.mod $(PRODUCT_SOURCES)
+	$(BUILDER) --config builder-config.yaml --skip-strict-versioning=false
+
+.PHONY: lambda
+lambda: $(FORWARDER) $(FORWARDER)-amd64.zip $(FORWARDER)-arm64.zip ## Build the Lambda forwarder: _build/lambdaforwarder and a zip for each architecture
+
+$(FORWARDER): go.mod go.sum $(LAMBDA_SOURCES)
+	$(LAMBDA_BUILD) -o $@ ./lambdaforwarder
+
+$(FORWARDER)-%.zip: go.mod go.sum $(LAMBDA_SOURCES)
+	GOARCH=$* $(LAMBDA_BUILD) -o $(BUILD)/$*/bootstrap ./lambdaforwarder
+	cd tools && go run ./lambdazip $@ $(BUILD)/$*/bootstrap
+
+.PHONY: loki
+loki: $(LOKI) ## Build Loki itself, for the demo and the tests: _build/loki
+
+$(LOKI): e2e/loki/go.mod e2e/loki/go.sum
+	cd e2e/loki && CGO_ENABLED=0 go build -o $@ github.com/grafana/loki/v3/cmd/loki
+
+.PHONY: test
+test: unit generated tidy validate e2e ## Everything that must pass
+
+.PHONY: unit
+unit: ## Unit tests, with the race detector
+	go test -race ./...
+
+.PHONY: e2e
+e2e: build lambda loki ## End-to-end tests, against real Loki and the built binaries
+	cd e2e && go vet ./... && go test -count=1 -timeout 30m ./...
+
+.PHONY: validate
+validate: build ## Have the built collector check config.yaml and every example
+	@for config in $(EXAMPLES); do \
+		echo "validate $$config"; \
+		$(COLLECTOR) validate --config $$config || exit 1; \
+	done
+
+.PHONY: generate
+generate: ## Write mdatagen's files anew
+	go generate ./...
+
+.PHONY: generated
+generated: ## Check that mdatagen's files are up to date
+	@before=$$(git status --porcelain --untracked-files=all | sort; git diff | sha256sum); \
+	$(MAKE) --no-print-directory generate; \
+	after=$$(git status --porcelain --untracked-files=all | sort; git diff | sha256sum); \
+	[[ "$$before" == "$$after" ]] || { echo "generated files are not up to date: run make generate" >&2; git status --short >&2; exit 1; }
+
+.PHONY: tidy
+tidy: ## Check that go.mod and go.sum are tidy, in every module
+	@for module in $(MODULES); do \
+		echo "go mod tidy -diff in $$module"; \
+		(cd $$module && go mod tidy -diff) || exit 1; \
+	done
+
+.PHONY: lint
+lint: $(LINTER) ## Run the linters
+	$(LINTER) run
+	cd e2e && $(LINTER) run --config ../.golangci.yml
+
+$(LINTER): tools/lint/go.mod tools/lint/go.sum
+	cd tools/lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME
+	@grep -rlE '^func Fuzz' --include='*_test.go' exporter internal lambdaforwarder processor receiver | while read -r file; do \
+		grep -oE '^func Fuzz[A-Za-z0-9]*' $$file | cut -d' ' -f2 | while read -r target; do \
+			echo "$$target in $$(dirname $$file)"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+		done || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## Remove what the targets above left
+	rm -rf $(BUILD) data
