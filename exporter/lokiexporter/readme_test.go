@@ -1,0 +1,15 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lokiexporter
+
+import (
+	"testing"
+
+	"github.com/awsloki/awsloki/internal/readmetest"
+)
+
+func TestReadme(t *testing.T) {
+	readmetest.Settings(t, createDefaultConfig())
+	readmetest.Examples(t, "exporters::loki", createDefaultConfig, 2)
+}
