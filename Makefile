@@ -16,7 +16,7 @@ EXAMPLES := config.yaml $(wildcard examples/*.yaml)
 BUILDER  := go tool -modfile=tools/go.mod builder
 # The Lambda runs on Linux, without the parts of aws-lambda-go that only the retired go1.x runtime needs.
 LAMBDA_BUILD := CGO_ENABLED=0 GOOS=linux go build -trimpath -tags lambda.norpc \
-	-ldflags '-s -w -X github.com/awsloki/awsloki/lambdaforwarder/internal/version.Version=$(VERSION)'
+	-ldflags '-s -w'
 PRODUCT_SOURCES := $(shell find exporter internal processor receiver -name '*.go' -not -name '*_test.go')
 LAMBDA_SOURCES  := $(shell find internal lambdaforwarder -name '*.go' -not -name '*_test.go')
 

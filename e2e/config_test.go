@@ -1,0 +1,85 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/awsloki/awsloki/e2e/cloudwatch"
+	"github.com/awsloki/awsloki/e2e/stack"
+	"github.com/awsloki/awsloki/e2e/stack/stacktest"
+)
+
+// configurations are all that the repository has.
+func configurations(t *testing.T) []string {
+	t.Helper()
+	examples, err := filepath.Glob("../examples/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, examples)
+	return append(examples, shippedConfig)
+}
+
+// Every configuration carries an event from the forwarder to Loki.
+func TestExamples(t *testing.T) {
+	loki := stacktest.StartLoki(t, stack.LokiOptions{})
+	for n, config := range configurations(t) {
+		t.Run(filepath.Base(config), func(t *testing.T) {
+			p := startBefore(t, loki, config, map[string]string{"USERNAME": "forwarder", "PASSWORD": "change-me"}, stack.CollectorOptions{})
+			m := cloudwatch.Generate(cloudwatch.Source{LogGroup: filepath.Base(config), Start: p.started, Events: 5, Seed: uint64(n)})
+			p.forward(m)
+			lines := p.await(`{log_group="`+m.LogGroup+`"}`, len(m.LogEvents))
+			require.Len(t, lines, len(m.LogEvents))
+			ids := map[string]bool{}
+			for _, line := range lines {
+				ids[line.StructuredMetadata["log_record_uid"]] = true
+			}
+			for _, event := range m.LogEvents {
+				assert.True(t, ids[event.ID])
+			}
+		})
+	}
+}
+
+// What is wrong in a configuration is refused before the collector starts, by the name of the key.
+func TestBadConfiguration(t *testing.T) {
+	root, err := stack.RepoRoot()
+	require.NoError(t, err)
+	for _, tt := range []struct{ change, want string }{
+		{"receivers::cloudwatchsubscription::endpoint: nowhere", "`endpoint` must be host:port, found \"nowhere\""},
+		{"receivers::cloudwatchsubscription::subscription_path: logs", "`subscription_path` must begin with a slash, found \"logs\""},
+		{"receivers::cloudwatchsubscription::subscription_path: ''", "`subscription_path` is empty"},
+		{"receivers::cloudwatchsubscription::subscription_path: /ready", "`subscription_path` must not be /ready"},
+		{"receivers::cloudwatchsubscription::max_decoded_bytes: -1", "`max_decoded_bytes` must be positive, found -1"},
+		{"receivers::cloudwatchsubscription::max_request_body_size: -1", "`max_request_body_size` must not be negative, found -1"},
+		{"receivers::cloudwatchsubscription::subscription_pfad: /x", "subscription_pfad"},
+		{"processors::restamp::timestamps: sometimes", "`timestamps` must be one of always, never, but is \"sometimes\""},
+		{"processors::restamp::instance::attribute: ''", "`instance::attribute` must not be empty"},
+		{"processors::restamp::instanz: {}", "instanz"},
+		{"exporters::loki::endpoint: ''", "`endpoint` must be a URL like"},
+		{"exporters::loki::endpoint: http://localhost:3100", "`endpoint` must have the path of the push API"},
+		{"exporters::loki::compression: gzip", "`compression` must be none, found \"gzip\""},
+		{"exporters::loki::tenant::value: a b", "`tenant::value` must be 1 to 150"},
+		{"exporters::loki::labels: [{attribute: a, label: a-b}]", "label name \"a-b\" is not"},
+		{"exporters::loki::labels: [{label: a}]", "a label rule without an attribute"},
+		{"exporters::loki::labels: [{attribute: a, from: span}]", "from \"span\" is neither"},
+		{"exporters::loki::static_labels: {a.b: c}", "label name \"a.b\" is not"},
+		{"exporters::loki::structured_metadata::mode: some", "structured metadata mode \"some\" is none of"},
+		{"exporters::loki::structured_metadata::attributes: [a]", "`structured_metadata::attributes` must be given with"},
+		{"exporters::loki::retry_on_failure::initial_interval: -1s", "initial_interval"},
+		{"exporters::loki::sending_queue::queue_size: 0", "`queue_size` must be positive"},
+	} {
+		t.Run(tt.change, func(t *testing.T) {
+			validate := exec.CommandContext(t.Context(), filepath.Join(root, "_build", "otelcol-awsloki"),
+				"validate", "--config", shippedConfig, "--config", "yaml:"+tt.change)
+			output, err := validate.CombinedOutput()
+			require.Error(t, err, string(output))
+			assert.Contains(t, string(output), tt.want)
+		})
+	}
+}
