@@ -87,5 +87,6 @@ func BenchmarkEncodingJSON(b *testing.B) {
 }
 
 func reportPerEvent(b *testing.B, events int) {
+	b.Helper()
 	b.ReportMetric(float64(b.N*events)/b.Elapsed().Seconds(), "lines/s")
 }

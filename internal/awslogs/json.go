@@ -351,5 +351,5 @@ func (s *scanner) raw() ([]byte, error) {
 
 // alias is b as a string, without a copy: b must not be written to any more.
 func alias(b []byte) string {
-	return unsafe.String(unsafe.SliceData(b), len(b))
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // it is what this function is for
 }

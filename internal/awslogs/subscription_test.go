@@ -363,13 +363,13 @@ func hex(r rune) string {
 	return string([]byte{digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15]})
 }
 
-func compress(t testing.TB, text string) []byte {
-	t.Helper()
+func compress(tb testing.TB, text string) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	zw := gzip.NewWriter(&b)
 	_, err := io.WriteString(zw, text)
-	require.NoError(t, err)
-	require.NoError(t, zw.Close())
+	require.NoError(tb, err)
+	require.NoError(tb, zw.Close())
 	return b.Bytes()
 }
 
@@ -384,19 +384,19 @@ func bodies(logs plog.Logs) (lines []string) {
 	return lines
 }
 
-func marshalJSON(t testing.TB, logs plog.Logs) []byte {
-	t.Helper()
+func marshalJSON(tb testing.TB, logs plog.Logs) []byte {
+	tb.Helper()
 	compact, err := (&plog.JSONMarshaler{}).MarshalLogs(logs)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var indented bytes.Buffer
-	require.NoError(t, json.Indent(&indented, compact, "", "  "))
+	require.NoError(tb, json.Indent(&indented, compact, "", "  "))
 	indented.WriteByte('\n')
 	return indented.Bytes()
 }
 
-func readFile(t testing.TB, name string) []byte {
-	t.Helper()
+func readFile(tb testing.TB, name string) []byte {
+	tb.Helper()
 	data, err := os.ReadFile(name)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return data
 }

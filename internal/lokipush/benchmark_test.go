@@ -59,6 +59,7 @@ var benchmarkMapping = Mapping{Labels: []LabelRule{
 }}
 
 func reportLines(b *testing.B, wireBytes int) {
+	b.Helper()
 	b.ReportMetric(float64(b.N*benchmarkLines)/b.Elapsed().Seconds(), "lines/s")
 	b.ReportMetric(float64(wireBytes)/benchmarkLines, "wireB/line")
 }

@@ -56,7 +56,7 @@ func TestAnswers(t *testing.T) {
 			assert.NoError(t, result.Err)
 			return
 		}
-		assert.EqualError(t, result.Err, message)
+		require.EqualError(t, result.Err, message)
 		assert.Equal(t, 7*time.Second, result.RetryAfter)
 	}
 	f(200, "", Delivered, "")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -199,7 +200,7 @@ func TestEntriesAreSorted(t *testing.T) {
 	for i, ts := range []pcommon.Timestamp{3, 1, 2, 1, 3} {
 		record := records.AppendEmpty()
 		record.SetTimestamp(ts)
-		record.Body().SetStr(fmt.Sprint(i))
+		record.Body().SetStr(strconv.Itoa(i))
 	}
 	var lines []string
 	for _, entry := range encode(t, Mapping{}, ld)[0].Entries {
@@ -393,6 +394,7 @@ func batchAt(times ...int64) *Batch {
 }
 
 func linesOf(t *testing.T, b *Batch) (lines []string) {
+	t.Helper()
 	for _, stream := range requestOf(t, b).Streams {
 		for _, entry := range stream.Entries {
 			lines = append(lines, entry.Line)
