@@ -64,7 +64,7 @@ func TestBadConfiguration(t *testing.T) {
 		{"exporters::loki::endpoint: ''", "`endpoint` must be a URL like"},
 		{"exporters::loki::endpoint: http://localhost:3100", "`endpoint` must have the path of the push API"},
 		{"exporters::loki::compression: gzip", "`compression` must be none, found \"gzip\""},
-		{"exporters::loki::tenant::value: a b", "`tenant::value` must be 1 to 150"},
+		{"exporters::loki::tenant::value: a b", "`tenant::value`: a tenant holds only letters"},
 		{"exporters::loki::labels: [{attribute: a, label: a-b}]", "label name \"a-b\" is not"},
 		{"exporters::loki::labels: [{label: a}]", "a label rule without an attribute"},
 		{"exporters::loki::labels: [{attribute: a, from: span}]", "from \"span\" is neither"},

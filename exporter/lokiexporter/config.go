@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
@@ -16,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/awsloki/awsloki/internal/lokipush"
+	"github.com/awsloki/awsloki/internal/tenant"
 )
 
 // Config is the configuration of the Loki exporter.
@@ -94,13 +94,12 @@ func validateEndpoint(endpoint string) error {
 	return nil
 }
 
-// tenantID is what Loki takes for a tenant.
-// https://grafana.com/docs/loki/latest/operations/multi-tenancy/
-var tenantID = regexp.MustCompile(`^[A-Za-z0-9!_.*'()-]{1,150}$`)
-
 func (c *TenantConfig) validate() error {
-	if c.Value != "" && (!tenantID.MatchString(c.Value) || c.Value == "." || c.Value == "..") {
-		return fmt.Errorf("`tenant::value` must be 1 to 150 letters, digits and characters of !-_.*'(), found %q", c.Value)
+	if c.Value == "" {
+		return nil
+	}
+	if err := tenant.Check(c.Value); err != nil {
+		return fmt.Errorf("`tenant::value`: %w", err)
 	}
 	return nil
 }

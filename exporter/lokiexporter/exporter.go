@@ -20,6 +20,7 @@ import (
 
 	"github.com/awsloki/awsloki/exporter/lokiexporter/internal/metadata"
 	"github.com/awsloki/awsloki/internal/lokipush"
+	"github.com/awsloki/awsloki/internal/tenant"
 )
 
 type lokiExporter struct {
@@ -45,7 +46,7 @@ func newLokiExporter(set exporter.Settings, config *Config) (*lokiExporter, erro
 	header := http.Header{}
 	header.Set("User-Agent", fmt.Sprintf("%s/%s (%s/%s)", set.BuildInfo.Command, set.BuildInfo.Version, runtime.GOOS, runtime.GOARCH))
 	if config.Tenant.Value != "" {
-		header[lokipush.TenantHeader] = []string{config.Tenant.Value}
+		header[tenant.Header] = []string{config.Tenant.Value}
 	}
 	return &lokiExporter{
 		config:    config,

@@ -10,20 +10,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/klauspost/compress/s2"
+
+	"github.com/awsloki/awsloki/internal/retryafter"
 )
 
-// Headers of Loki's HTTP API.
-const (
-	// TenantHeader names the tenant, where Loki has more than one.
-	TenantHeader = "X-Scope-OrgID"
-	contentType  = "application/x-protobuf"
-)
+const contentType = "application/x-protobuf"
 
 // Client sends batches to Loki. It is safe for concurrent use.
 type Client struct {
@@ -128,7 +124,7 @@ func readAnswer(resp *http.Response) Result {
 	if err != nil && !errors.Is(err, io.EOF) {
 		result.Err = fmt.Errorf("%w (the rest of the answer did not come: %w)", result.Err, err)
 	}
-	result.RetryAfter = retryAfter(resp.Header)
+	result.RetryAfter = retryafter.Parse(resp.Header, time.Now())
 	return result
 }
 
@@ -148,15 +144,3 @@ func outcome(status int) Outcome {
 // statusBlocked is Loki's default answer to a tenant whose ingestion is blocked: a success that stores nothing, meant
 // to keep clients from trying again (pkg/validation/limits.go, block_ingestion_status_code).
 const statusBlocked = 260
-
-// retryAfter reads the header, which holds seconds or a date (RFC 9110, section 10.2.3).
-func retryAfter(header http.Header) time.Duration {
-	value := header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil {
-		return max(0, time.Duration(seconds)*time.Second)
-	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(0, time.Until(date))
-	}
-	return 0
-}

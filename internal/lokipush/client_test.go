@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/awsloki/awsloki/internal/tenant"
 )
 
 func TestPush(t *testing.T) {
@@ -26,7 +28,7 @@ func TestPush(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer server.Close()
-	client := NewClient(server.Client(), server.URL+"/loki/api/v1/push", http.Header{TenantHeader: {"tenant-1"}, "User-Agent": {"awsloki/test"}})
+	client := NewClient(server.Client(), server.URL+"/loki/api/v1/push", http.Header{tenant.Header: {"tenant-1"}, "User-Agent": {"awsloki/test"}})
 	result := client.Push(t.Context(), batchOf("line 1", "line 2"))
 	assert.Equal(t, Result{Outcome: Delivered, Status: http.StatusNoContent, Bytes: len(body)}, result)
 	assert.Equal(t, http.MethodPost, got.Method)
@@ -121,18 +123,4 @@ func TestEarlyAnswersAndReusedBuffers(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-func TestRetryAfter(t *testing.T) {
-	f := func(value string, low, high time.Duration) {
-		t.Helper()
-		got := retryAfter(http.Header{"Retry-After": {value}})
-		assert.True(t, low <= got && got <= high, got)
-	}
-	f("", 0, 0)
-	f("soon", 0, 0)
-	f("-3", 0, 0)
-	f("3", 3*time.Second, 3*time.Second)
-	f(time.Now().Add(time.Minute).UTC().Format(http.TimeFormat), 50*time.Second, time.Minute)
-	f("Mon, 02 Jan 2006 15:04:05 GMT", 0, 0)
 }
