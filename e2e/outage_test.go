@@ -6,6 +6,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,6 +66,27 @@ func TestLokiAway(t *testing.T) {
 	}
 	require.NoError(t, p.loki.Start(t.Context()))
 	p.requireAll(messages)
+}
+
+// The collector is away when an event comes: the forwarder tries again, and gives up before Lambda ends it.
+func TestCollectorAway(t *testing.T) {
+	p := startPipeline(t, shippedConfig, stack.CollectorOptions{})
+	require.NoError(t, p.collector.Stop())
+	m := p.outageMessage(0)
+	result, err := p.function.Invoke(t.Context(), m.LambdaEvent(), 5*time.Second)
+	require.NoError(t, err)
+	require.NotNil(t, result.FunctionError)
+	assert.Equal(t, "UnavailableError", result.FunctionError.Type)
+
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		result, err := p.function.Invoke(t.Context(), m.LambdaEvent(), functionTimeout)
+		assert.NoError(t, err)
+		assert.Nil(t, result.FunctionError)
+	})
+	require.NoError(t, p.collector.Start(t.Context()))
+	wg.Wait()
+	p.requireAll([]cloudwatch.Message{m})
 }
 
 // What the collector holds when it is stopped is on disk, and goes to Loki after the next start.

@@ -61,10 +61,10 @@ func startBefore(t *testing.T, loki *stack.Loki, config string, variables map[st
 	return p
 }
 
-// forward has the Lambda forwarder handle a message, which must succeed.
-func (p *pipeline) forward(m cloudwatch.Message) {
+// forward has the Lambda forwarder handle one event with these messages, which must succeed.
+func (p *pipeline) forward(messages ...cloudwatch.Message) {
 	p.Helper()
-	result, err := p.function.Invoke(p.Context(), m.LambdaEvent(), functionTimeout)
+	result, err := p.function.Invoke(p.Context(), cloudwatch.LambdaEvent(messages...), functionTimeout)
 	require.NoError(p, err)
 	require.Nil(p, result.FunctionError)
 }
@@ -78,6 +78,21 @@ func (p *pipeline) await(query string, n int) []stack.Line {
 }
 
 func TestEveryLineOnce(t *testing.T) {
+	t.Run("one Lambda event", func(t *testing.T) {
+		testEveryLineOnce(t, 1, func(p *pipeline, messages []cloudwatch.Message) { p.forward(messages...) })
+	})
+	t.Run("an event for each log stream", func(t *testing.T) {
+		testEveryLineOnce(t, 6, func(p *pipeline, messages []cloudwatch.Message) {
+			for _, m := range messages {
+				p.forward(m)
+			}
+		})
+	})
+}
+
+// testEveryLineOnce has 1,000 events from each of two streams of three log groups forwarded, in as many requests as stated.
+func testEveryLineOnce(t *testing.T, requests float64, forward func(*pipeline, []cloudwatch.Message)) {
+	t.Helper()
 	p := startPipeline(t, shippedConfig, stack.CollectorOptions{})
 	hostname, err := os.Hostname()
 	require.NoError(t, err)
@@ -87,18 +102,20 @@ func TestEveryLineOnce(t *testing.T) {
 	services := []string{"orders", "prod", groups[2]}
 	want := make([][]cloudwatch.Event, len(groups))
 	streams := map[string]string{}
+	var messages []cloudwatch.Message
 	for i, group := range groups {
 		for j := range 2 {
 			m := cloudwatch.Generate(cloudwatch.Source{
 				LogGroup: group, LogStream: fmt.Sprintf("stream-%d-[$LATEST]", j), Start: p.started, Step: time.Millisecond, Events: events,
 			})
-			p.forward(m)
+			messages = append(messages, m)
 			want[i] = append(want[i], m.LogEvents...)
 			for _, event := range m.LogEvents {
 				streams[event.ID] = m.LogStream
 			}
 		}
 	}
+	forward(p, messages)
 	for i, group := range groups {
 		lines := p.await(fmt.Sprintf("{log_group=%q}", group), 2*events)
 		require.Len(t, lines, 2*events)
@@ -139,7 +156,7 @@ func TestEveryLineOnce(t *testing.T) {
 	assert.InDelta(t, total, metrics.Sum("otelcol_processor_restamp_replaced"), 0)
 	assert.InDelta(t, total, metrics.Sum("otelcol_exporter_loki_delivered_lines"), 0)
 	assert.Zero(t, metrics.Sum("otelcol_exporter_loki_refused_lines"))
-	assert.InDelta(t, 6, metrics.Sum("otelcol_receiver_cloudwatchsubscription_requests", "http_response_status_code", "200"), 0)
+	assert.InDelta(t, requests, metrics.Sum("otelcol_receiver_cloudwatchsubscription_requests", "http_response_status_code", "200"), 0)
 	assert.InDelta(t, 6, metrics.Sum("otelcol_receiver_cloudwatchsubscription_documents"), 0)
 }
 

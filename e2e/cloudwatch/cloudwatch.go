@@ -63,9 +63,15 @@ func (m Message) Gzip() []byte {
 }
 
 // LambdaEvent returns the event that a Lambda function is invoked with.
-func (m Message) LambdaEvent() []byte {
+func (m Message) LambdaEvent() []byte { return LambdaEvent(m) }
+
+// LambdaEvent returns an event with several messages, a gzip member each. CloudWatch Logs sends one at a time, but
+// whoever collects messages before handing them on may do so.
+func LambdaEvent(messages ...Message) []byte {
 	var e lambdaEvent
-	e.AWSLogs.Data = m.Gzip()
+	for _, m := range messages {
+		e.AWSLogs.Data = append(e.AWSLogs.Data, m.Gzip()...)
+	}
 	return encode(e)
 }
 
