@@ -4,8 +4,11 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -46,10 +49,34 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// What is wrong in a configuration is refused before the collector starts, by the name of the key.
-func TestBadConfiguration(t *testing.T) {
+// The configuration that the README shows is one that works.
+func TestReadmeConfiguration(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	whole := 0
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
+		if !strings.Contains(block[1], "service:") {
+			continue // the builder's manifest
+		}
+		whole++
+		output, err := validate(t, "--config", writeFile(t, block[1]))
+		require.NoError(t, err, output)
+	}
+	assert.Equal(t, 1, whole)
+}
+
+// validate has the built collector check a configuration, and returns what it says.
+func validate(t *testing.T, args ...string) (string, error) {
+	t.Helper()
 	root, err := stack.RepoRoot()
 	require.NoError(t, err)
+	command := exec.CommandContext(t.Context(), filepath.Join(root, "_build", "otelcol-awsloki"), append([]string{"validate"}, args...)...)
+	output, err := command.CombinedOutput()
+	return string(output), err
+}
+
+// What is wrong in a configuration is refused before the collector starts, by the name of the key.
+func TestBadConfiguration(t *testing.T) {
 	for _, tt := range []struct{ change, want string }{
 		{"receivers::cloudwatchsubscription::endpoint: nowhere", "`endpoint` must be host:port, found \"nowhere\""},
 		{"receivers::cloudwatchsubscription::subscription_path: logs", "`subscription_path` must begin with a slash, found \"logs\""},
@@ -75,11 +102,9 @@ func TestBadConfiguration(t *testing.T) {
 		{"exporters::loki::sending_queue::queue_size: 0", "`queue_size` must be positive"},
 	} {
 		t.Run(tt.change, func(t *testing.T) {
-			validate := exec.CommandContext(t.Context(), filepath.Join(root, "_build", "otelcol-awsloki"),
-				"validate", "--config", shippedConfig, "--config", "yaml:"+tt.change)
-			output, err := validate.CombinedOutput()
-			require.Error(t, err, string(output))
-			assert.Contains(t, string(output), tt.want)
+			output, err := validate(t, "--config", shippedConfig, "--config", "yaml:"+tt.change)
+			require.Error(t, err, output)
+			assert.Contains(t, output, tt.want)
 		})
 	}
 }
