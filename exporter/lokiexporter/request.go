@@ -44,7 +44,8 @@ func (r *request) MergeSplit(_ context.Context, maxSize int, sizer exporterhelpe
 	return requests, nil
 }
 
-// requestEncoding is the form of a request on disk: a byte that says which form it is, and an uncompressed PushRequest.
+// requestEncoding is the form of a request on disk: a byte that says which form it is, and the body of a push request.
+// That is a quarter of the uncompressed one, and it is by the byte that the queue on disk costs CPU.
 type requestEncoding struct{}
 
 var _ exporterhelper.QueueBatchEncoding[xexporterhelper.Request] = requestEncoding{}
@@ -53,8 +54,7 @@ const diskFormat = 1
 
 // Marshal implements exporterhelper.QueueBatchEncoding.
 func (requestEncoding) Marshal(_ context.Context, r xexporterhelper.Request) ([]byte, error) {
-	batch := r.(*request).batch
-	return batch.AppendRequest(append(make([]byte, 0, 1+batch.Size()), diskFormat)), nil
+	return r.(*request).batch.AppendCompressed([]byte{diskFormat}), nil
 }
 
 // Unmarshal implements exporterhelper.QueueBatchEncoding.
@@ -66,7 +66,7 @@ func (requestEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper.
 	if data[0] != diskFormat {
 		return ctx, nil, fmt.Errorf("read a batch from the queue: its format is %d and not %d", data[0], diskFormat)
 	}
-	batch, err := lokipush.ParseBatch(data[1:])
+	batch, err := lokipush.ParseCompressed(data[1:])
 	if err != nil {
 		return ctx, nil, fmt.Errorf("read a batch from the queue: %w", err)
 	}

@@ -25,18 +25,25 @@ type Batch struct {
 type stream struct {
 	// labels in the syntax of Prometheus: {a="b", c="d"}
 	labels string
-	// entries is a run of appendEntry's fields.
+	runs   []run
+}
+
+// run is entries that came together. Batches are merged by their runs: an entry is not copied again until it is sent.
+type run struct {
+	// entries are appendEntry's fields, one after another.
 	entries []byte
 	lines   int
-	// oldest and newest are timestamps in nanoseconds. ordered says that the entries are in the order of theirs.
+	// oldest and newest are timestamps in nanoseconds. unordered says that the entries are not in the order of theirs.
 	oldest, newest int64
-	ordered        bool
+	unordered      bool
 }
 
 // Lines is the number of log lines.
 func (b *Batch) Lines() (lines int) {
 	for i := range b.streams {
-		lines += b.streams[i].lines
+		for j := range b.streams[i].runs {
+			lines += b.streams[i].runs[j].lines
+		}
 	}
 	return lines
 }
@@ -52,7 +59,13 @@ func (b *Batch) Size() (size int) {
 	return size
 }
 
-func (s *stream) contentSize() int { return sizeBytes(len(s.labels)) + len(s.entries) }
+func (s *stream) contentSize() int {
+	size := sizeBytes(len(s.labels))
+	for i := range s.runs {
+		size += len(s.runs[i].entries)
+	}
+	return size
+}
 
 // AppendRequest appends the batch as one uncompressed PushRequest: each stream once, its entries in the order of their
 // timestamps, which spares Loki work, and those with equal timestamps as they came.
@@ -62,8 +75,10 @@ func (b *Batch) AppendRequest(dst []byte) []byte {
 		s := &b.streams[i]
 		dst = appendHeader(dst, tagStream, s.contentSize())
 		dst = appendString(dst, tagLabels, s.labels)
-		if s.ordered {
-			dst = append(dst, s.entries...)
+		if s.ordered() {
+			for j := range s.runs {
+				dst = append(dst, s.runs[j].entries...)
+			}
 		} else {
 			dst = s.appendSorted(dst)
 		}
@@ -71,8 +86,23 @@ func (b *Batch) AppendRequest(dst []byte) []byte {
 	return dst
 }
 
+func (s *stream) ordered() bool {
+	newest := int64(math.MinInt64)
+	for i := range s.runs {
+		r := &s.runs[i]
+		if r.unordered || r.oldest < newest {
+			return false
+		}
+		newest = r.newest
+	}
+	return true
+}
+
 func (s *stream) appendSorted(dst []byte) []byte {
-	entries := slices.AppendSeq(make([]entry, 0, s.lines), eachEntry(s.entries))
+	var entries []entry
+	for i := range s.runs {
+		entries = slices.AppendSeq(entries, eachEntry(s.runs[i].entries))
+	}
 	slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(a.nanos, b.nanos) })
 	for _, e := range entries {
 		dst = append(dst, e.field...)
@@ -80,13 +110,13 @@ func (s *stream) appendSorted(dst []byte) []byte {
 	return dst
 }
 
-// entry is one entry of a stream's bytes: the whole field, which aliases them, and its timestamp.
+// entry is one entry of a run: the whole field, which aliases its bytes, and its timestamp.
 type entry struct {
 	field []byte
 	nanos int64
 }
 
-// eachEntry yields the entries of a stream, which were checked when they came in.
+// eachEntry yields the entries of a run, which were checked when they came in.
 func eachEntry(entries []byte) iter.Seq[entry] {
 	return func(yield func(entry) bool) {
 		for len(entries) > 0 {
@@ -108,22 +138,26 @@ func nextEntry(entries []byte) (entry, error) {
 	return entry{entries[:size:size], nanos}, err
 }
 
-// stream returns the stream with the given labels, a new one if there is none yet. It stays valid until the next call.
-func (b *Batch) stream(labels []byte) *stream {
-	if i, ok := b.lookup()[string(labels)]; ok {
-		return &b.streams[i]
+// note counts an entry that was appended.
+func (r *run) note(nanos int64) {
+	if r.lines == 0 {
+		r.oldest, r.newest = nanos, nanos
 	}
-	return b.add(newStream(string(labels)))
+	r.lines++
+	r.unordered = r.unordered || nanos < r.newest
+	r.oldest = min(r.oldest, nanos)
+	r.newest = max(r.newest, nanos)
 }
 
-func newStream(labels string) stream {
-	return stream{labels: labels, ordered: true, oldest: math.MaxInt64, newest: math.MinInt64}
-}
-
-func (b *Batch) add(s stream) *stream {
-	b.lookup()[s.labels] = len(b.streams)
-	b.streams = append(b.streams, s)
-	return &b.streams[len(b.streams)-1]
+// stream returns the index of the stream with the given labels, a new one if there is none yet.
+func (b *Batch) stream(labels string) int {
+	i, ok := b.lookup()[labels]
+	if !ok {
+		i = len(b.streams)
+		b.index[labels] = i
+		b.streams = append(b.streams, stream{labels: labels})
+	}
+	return i
 }
 
 func (b *Batch) lookup() map[string]int {
@@ -136,29 +170,15 @@ func (b *Batch) lookup() map[string]int {
 	return b.index
 }
 
-// note counts an entry that was appended.
-func (s *stream) note(nanos int64) {
-	s.lines++
-	s.ordered = s.ordered && nanos >= s.newest
-	s.oldest = min(s.oldest, nanos)
-	s.newest = max(s.newest, nanos)
+func (b *Batch) append(labels string, runs ...run) {
+	s := &b.streams[b.stream(labels)]
+	s.runs = append(s.runs, runs...)
 }
 
 // Merge takes the entries of other in behind b's own. other must not be used any more.
 func (b *Batch) Merge(other *Batch) {
 	for i := range other.streams {
-		from := &other.streams[i]
-		j, ok := b.lookup()[from.labels]
-		if !ok {
-			b.add(*from)
-			continue
-		}
-		to := &b.streams[j]
-		to.entries = append(to.entries, from.entries...)
-		to.lines += from.lines
-		to.ordered = to.ordered && from.ordered && from.oldest >= to.newest
-		to.oldest = min(to.oldest, from.oldest)
-		to.newest = max(to.newest, from.newest)
+		b.append(other.streams[i].labels, other.streams[i].runs...)
 	}
 }
 
@@ -203,52 +223,58 @@ type partition struct {
 }
 
 func (p *partition) addStream(s *stream) {
-	for rest := s.entries; len(rest) > 0; {
-		piece := p.take(s.labels, rest)
-		if piece.lines > 0 {
-			p.current.add(piece)
-			rest = rest[len(piece.entries):]
-		}
-		if len(rest) > 0 {
-			p.full = append(p.full, p.current)
-			p.current, p.size = new(Batch), 0
+	for _, r := range s.runs {
+		for r.lines > 0 {
+			piece, rest := p.take(s.labels, r)
+			if piece.lines > 0 {
+				p.size += p.overhead(s.labels) + p.cost(&piece)
+				p.current.append(s.labels, piece)
+			}
+			if rest.lines > 0 {
+				p.full = append(p.full, p.current)
+				p.current, p.size = new(Batch), 0
+			}
+			r = rest
 		}
 	}
 }
 
-// take returns as many of the entries as the current part has room for: at least one if it is empty.
-func (p *partition) take(labels string, entries []byte) stream {
-	piece := newStream(labels)
-	size, n := p.size+p.overhead(labels), 0
-	for e := range eachEntry(entries) {
-		cost := p.cost(e)
-		if size+cost > p.limit && len(p.current.streams)+piece.lines > 0 {
+// take divides a run into what the current part has room for, at least one entry if the part is empty, and the rest.
+func (p *partition) take(labels string, r run) (piece, rest run) {
+	room := p.limit - p.size - p.overhead(labels)
+	if p.cost(&r) <= room {
+		return r, run{}
+	}
+	empty := len(p.current.streams) == 0
+	n := 0
+	for e := range eachEntry(r.entries) {
+		next := run{entries: e.field, lines: 1}
+		if cost := p.cost(&next); cost <= room || empty && piece.lines == 0 {
+			room -= cost
+		} else {
 			break
 		}
 		piece.note(e.nanos)
-		size += cost
 		n += len(e.field)
 	}
-	if n > 0 {
-		p.size = size
-	}
-	// The capacity ends with the piece: what is appended to it must not write over its neighbour.
-	piece.entries = entries[:n:n]
-	return piece
+	piece.entries = r.entries[:n:n]
+	return piece, run{r.entries[n:], r.lines - piece.lines, r.oldest, r.newest, r.unordered}
 }
 
+// overhead is what a stream costs besides its entries, as long as the current part does not have it. The prefix that
+// states its length counts as long as it may become.
 func (p *partition) overhead(labels string) int {
-	if p.measure == MeasureLines {
+	if _, ok := p.current.lookup()[labels]; ok || p.measure == MeasureLines {
 		return 0
 	}
 	return tagSize + binary.MaxVarintLen32 + sizeBytes(len(labels))
 }
 
-func (p *partition) cost(e entry) int {
+func (p *partition) cost(r *run) int {
 	if p.measure == MeasureLines {
-		return 1
+		return r.lines
 	}
-	return len(e.field)
+	return len(r.entries)
 }
 
 // ParseBatch reads what AppendRequest wrote. The batch aliases data, which belongs to it from here on.
@@ -272,16 +298,15 @@ func (b *Batch) parseStream(content []byte) error {
 	if err != nil {
 		return err
 	}
-	s := newStream(string(labels))
-	s.entries = content[size:len(content):len(content)]
-	for rest := s.entries; len(rest) > 0; {
+	r := run{entries: content[size:]}
+	for rest := r.entries; len(rest) > 0; {
 		e, err := nextEntry(rest)
 		if err != nil {
-			return fmt.Errorf("entry %d: %w", s.lines, err)
+			return fmt.Errorf("entry %d: %w", r.lines, err)
 		}
-		s.note(e.nanos)
+		r.note(e.nanos)
 		rest = rest[len(e.field):]
 	}
-	b.streams = append(b.streams, s)
+	b.append(string(labels), r)
 	return nil
 }

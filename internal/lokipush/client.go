@@ -11,10 +11,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/klauspost/compress/s2"
 
 	"github.com/awsloki/awsloki/internal/retryafter"
 )
@@ -26,21 +23,11 @@ type Client struct {
 	http   *http.Client
 	url    string
 	header http.Header
-	// buffers holds *requestBuffers.
-	buffers sync.Pool
 }
-
-// requestBuffers are what a batch passes through on its way to the wire.
-type requestBuffers struct{ plain, compressed []byte }
 
 // NewClient returns a client that posts to url, the whole of it, and sends the headers given along with its own.
 func NewClient(client *http.Client, url string, header http.Header) *Client {
-	return &Client{
-		http:    client,
-		url:     url,
-		header:  header,
-		buffers: sync.Pool{New: func() any { return new(requestBuffers) }},
-	}
+	return &Client{http: client, url: url, header: header}
 }
 
 // Outcome is what an answer means for the lines of a request.
@@ -71,7 +58,8 @@ type Result struct {
 // Push sends a batch in one request and waits for the answer. The batch is as it was before when Push returns, and may
 // be pushed again.
 func (c *Client) Push(ctx context.Context, b *Batch) Result {
-	body := c.compress(b)
+	// New memory each time: the transport may read the body even after it has returned.
+	body := b.AppendCompressed(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
 		return Result{Outcome: Retry, Err: fmt.Errorf("make the request: %w", err)}
@@ -88,18 +76,6 @@ func (c *Client) Push(ctx context.Context, b *Batch) Result {
 	result := readAnswer(resp)
 	result.Bytes = len(body)
 	return result
-}
-
-// compress returns the body of the request. It is not reused: the transport may read it even after it has returned.
-// The larger buffers on the way there are.
-func (c *Client) compress(b *Batch) []byte {
-	buffers := c.buffers.Get().(*requestBuffers)
-	defer c.buffers.Put(buffers)
-	buffers.plain = b.AppendRequest(buffers.plain[:0])
-	if n := s2.MaxEncodedLen(len(buffers.plain)); cap(buffers.compressed) < n {
-		buffers.compressed = make([]byte, n)
-	}
-	return bytes.Clone(s2.EncodeSnappy(buffers.compressed[:cap(buffers.compressed)], buffers.plain))
 }
 
 const (

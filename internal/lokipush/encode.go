@@ -174,16 +174,16 @@ func (e *Encoder) makeRoom(b *Batch, resource pcommon.Map, records plog.LogRecor
 	for _, record := range records.All() {
 		size += len(record.Body().Str())
 	}
-	st := e.streamOf(b, resource, records.At(0).Attributes(), s)
-	st.entries = slices.Grow(st.entries, size)
+	r := e.runOf(b, resource, records.At(0).Attributes(), s)
+	r.entries = slices.Grow(r.entries, size)
 }
 
 func (e *Encoder) encodeRecord(b *Batch, resource pcommon.Map, record plog.LogRecord, now pcommon.Timestamp, s *scratch) {
-	st := e.streamOf(b, resource, record.Attributes(), s)
+	r := e.runOf(b, resource, record.Attributes(), s)
 	nanos := int64(firstNonZero(record.Timestamp(), record.ObservedTimestamp(), now))
 	s.metadata = e.appendRecordMetadata(s.metadata[:0], record, s)
-	st.entries = appendEntry(st.entries, nanos, line(record.Body()), s.shared, s.metadata)
-	st.note(nanos)
+	r.entries = appendEntry(r.entries, nanos, line(record.Body()), s.shared, s.metadata)
+	r.note(nanos)
 }
 
 func line(body pcommon.Value) string {
@@ -193,21 +193,25 @@ func line(body pcommon.Value) string {
 	return body.AsString()
 }
 
-// streamOf finds the stream of a record. The labels are put together once for each resource, or once for each
-// combination of the values that its records give.
-func (e *Encoder) streamOf(b *Batch, resource, record pcommon.Map, s *scratch) *stream {
+// runOf finds where a record goes: the one run of its stream, which stays valid until the next call. The labels are put
+// together once for each resource, or once for each combination of the values that its records give.
+func (e *Encoder) runOf(b *Batch, resource, record pcommon.Map, s *scratch) *run {
 	s.key = s.key[:0]
 	for i := range e.recordLabels {
 		s.key = e.recordLabels[i].appendValue(s.key, resource, record)
 		s.key = append(s.key, 0xff) // in no UTF-8 text
 	}
-	if i, ok := s.streams[string(s.key)]; ok {
-		return &b.streams[i]
+	i, ok := s.streams[string(s.key)]
+	if !ok {
+		s.labels = appendLabelSet(s.labels[:0], e.labels, resource, record, &s.value)
+		i = b.stream(string(s.labels))
+		s.streams[string(s.key)] = i
 	}
-	s.labels = appendLabelSet(s.labels[:0], e.labels, resource, record, &s.value)
-	st := b.stream(s.labels)
-	s.streams[string(s.key)] = b.lookup()[st.labels]
-	return st
+	st := &b.streams[i]
+	if len(st.runs) == 0 {
+		st.runs = make([]run, 1)
+	}
+	return &st.runs[0]
 }
 
 func (e *Encoder) appendRecordMetadata(dst []byte, record plog.LogRecord, s *scratch) []byte {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gogo/protobuf/proto"
 	"github.com/grafana/loki/pkg/push"
+	"github.com/klauspost/compress/s2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -279,14 +280,12 @@ func TestMergeAndSplit(t *testing.T) {
 			for j := range random.IntN(40) {
 				labels := fmt.Sprintf(`{s="%d"}`, random.IntN(6))
 				line := fmt.Sprintf("%d.%d %s", i, j, strings.Repeat("x", random.IntN(300)))
-				s := batch.stream([]byte(labels))
 				// The time stands still, so that the order is that of arrival.
-				s.entries = appendEntry(s.entries, 7, line, nil, nil)
-				s.note(7)
+				appendTo(batch, labels, 7, line)
 				want[labels] = append(want[labels], line)
 			}
 			if random.IntN(2) == 0 {
-				parsed, err := ParseBatch(batch.AppendRequest(nil))
+				parsed, err := ParseCompressed(batch.AppendCompressed(nil))
 				require.NoError(t, err)
 				require.Equal(t, batch.Lines(), parsed.Lines())
 				batch = parsed
@@ -353,6 +352,23 @@ func TestParseBatchErrors(t *testing.T) {
 	assert.Zero(t, empty.Lines())
 }
 
+func TestParseCompressedErrors(t *testing.T) {
+	f := func(data []byte, want string) {
+		t.Helper()
+		_, err := ParseCompressed(data)
+		require.ErrorContains(t, err, want)
+	}
+	good := batchOf("line").AppendCompressed(nil)
+	f(nil, "read the decoded length")
+	f([]byte{0xff, 0xff, 0xff, 0xff, 0x07, 0}, "6 bytes cannot decode to 2147483647")
+	f(good[:len(good)-1], "decompress")
+	f(s2.EncodeSnappy(nil, []byte("no push request")), errNotPushRequest.Error())
+	// As far as snappy goes.
+	b, err := ParseCompressed(batchOf(strings.Repeat("x", 1<<20)).AppendCompressed(nil))
+	require.NoError(t, err)
+	assert.Equal(t, 1, b.Lines())
+}
+
 func FuzzParseBatch(f *testing.F) {
 	f.Add(batchOf("first line", "second line").AppendRequest(nil))
 	f.Add(batchAt(5, 3).AppendRequest(nil))
@@ -375,22 +391,27 @@ func FuzzParseBatch(f *testing.F) {
 
 func batchOf(lines ...string) *Batch {
 	b := new(Batch)
-	s := b.stream([]byte(`{service_name="s"}`))
 	for _, line := range lines {
-		s.entries = appendEntry(s.entries, 7, line, nil, nil)
-		s.note(7)
+		appendTo(b, `{service_name="s"}`, 7, line)
 	}
 	return b
 }
 
 func batchAt(times ...int64) *Batch {
 	b := new(Batch)
-	s := b.stream([]byte(`{service_name="s"}`))
 	for _, nanos := range times {
-		s.entries = appendEntry(s.entries, nanos, "line", nil, nil)
-		s.note(nanos)
+		appendTo(b, `{service_name="s"}`, nanos, "line")
 	}
 	return b
+}
+
+func appendTo(b *Batch, labels string, nanos int64, line string) {
+	s := &b.streams[b.stream(labels)]
+	if len(s.runs) == 0 {
+		s.runs = make([]run, 1)
+	}
+	s.runs[0].entries = appendEntry(s.runs[0].entries, nanos, line, nil, nil)
+	s.runs[0].note(nanos)
 }
 
 func linesOf(t *testing.T, b *Batch) (lines []string) {
