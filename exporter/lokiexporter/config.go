@@ -6,7 +6,10 @@ package lokiexporter
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
@@ -65,33 +68,79 @@ var _ component.Config = (*Config)(nil)
 
 // Validate reports all that is wrong with the configuration.
 func (c *Config) Validate() error {
-	_, err := lokipush.NewEncoder(c.mapping())
-	if err != nil {
-		err = fmt.Errorf("`labels`, `static_labels` or `structured_metadata`: %w", err)
+	return errors.Join(
+		validateEndpoint(c.ClientConfig.Endpoint),
+		c.validateClient(),
+		c.validateBatch(),
+		c.Tenant.validate(),
+		c.validateLabels(),
+		c.StructuredMetadata.validate(),
+	)
+}
+
+// validateEndpoint shows what it found only where no password can be in it.
+func validateEndpoint(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	found := ""
+	if !strings.ContainsAny(endpoint, "@?") {
+		found = fmt.Sprintf(", found %q", endpoint)
 	}
-	return errors.Join(c.validateClient(), c.Tenant.validate(), err, c.StructuredMetadata.validate())
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return fmt.Errorf("`endpoint` must be a URL like %s%s", defaultEndpoint, found)
+	case strings.Trim(u.Path, "/") == "":
+		return fmt.Errorf("`endpoint` must have the path of the push API, like %s%s", defaultEndpoint, found)
+	}
+	return nil
 }
 
 func (c *Config) validateClient() error {
-	var err error
+	var errs []error
 	if c.ClientConfig.Compression.IsCompressed() {
-		err = fmt.Errorf("`compression` must be none, found %q: Loki's wire format is compressed already", c.ClientConfig.Compression)
+		errs = append(errs, fmt.Errorf("`compression` must be none, found %q: Loki's wire format is compressed already", c.ClientConfig.Compression))
 	}
-	return errors.Join(validateEndpoint(c.ClientConfig.Endpoint), err)
+	if c.ClientConfig.Timeout < 0 {
+		errs = append(errs, fmt.Errorf("`timeout` must not be negative, found %s", c.ClientConfig.Timeout))
+	}
+	for name := range c.ClientConfig.Headers.Iter {
+		if c.Tenant.Value != "" && http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey(tenant.Header) {
+			errs = append(errs, fmt.Errorf("`headers::%s` and `tenant::value` exclude each other", name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
-func validateEndpoint(endpoint string) error {
-	u, err := url.Parse(endpoint)
-	switch {
-	case err != nil:
-		// The text of the error repeats the URL, with its password.
-		return errors.New("`endpoint` is not a URL")
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("`endpoint` must be a URL like %s, found %q", defaultEndpoint, u.Redacted())
-	case u.Path == "" || u.Path == "/":
-		return fmt.Errorf("`endpoint` must have the path of the push API, like %s, found %q", defaultEndpoint, u.Redacted())
+// maxBatchBytes is what Loki can pass on between its parts, by default (grpc_server_max_recv_msg_size).
+const maxBatchBytes = 4 << 20
+
+func (c *Config) validateBatch() error {
+	queue := c.QueueConfig.Get()
+	if queue == nil || !queue.Batch.HasValue() {
+		return nil
+	}
+	batch := queue.Batch.Get()
+	if batch.Sizer != exporterhelper.RequestSizerTypeBytes {
+		return errors.New("`sending_queue::batch::sizer` must be bytes: Loki's limits are in bytes")
+	}
+	if batch.MaxSize <= 0 || batch.MaxSize >= maxBatchBytes {
+		return fmt.Errorf("`sending_queue::batch::max_size` must be positive and below %d, found %d: Loki cannot pass on more", maxBatchBytes, batch.MaxSize)
 	}
 	return nil
+}
+
+func (c *Config) validateLabels() error {
+	var errs []error
+	for i, label := range c.Labels {
+		if err := lokipush.LabelRule(label).Check(); err != nil {
+			errs = append(errs, fmt.Errorf("`labels::%d`: %w", i, err))
+		}
+	}
+	for name, value := range c.StaticLabels {
+		if err := lokipush.CheckStaticLabel(name, value); err != nil {
+			errs = append(errs, fmt.Errorf("`static_labels::%s`: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c *TenantConfig) validate() error {
@@ -105,6 +154,12 @@ func (c *TenantConfig) validate() error {
 }
 
 func (c *StructuredMetadataConfig) validate() error {
+	if err := c.Mode.Check(); err != nil {
+		return fmt.Errorf("`structured_metadata::mode`: %w", err)
+	}
+	if slices.Contains(c.Attributes, "") {
+		return errors.New("`structured_metadata::attributes` has an empty name")
+	}
 	if list := c.Mode == lokipush.MetadataList; list != (len(c.Attributes) > 0) {
 		return fmt.Errorf("`structured_metadata::attributes` must be given with `structured_metadata::mode` %q, and only then; the mode is %q",
 			lokipush.MetadataList, c.Mode)

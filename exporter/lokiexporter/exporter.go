@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
 
 	"github.com/awsloki/awsloki/exporter/lokiexporter/internal/metadata"
 	"github.com/awsloki/awsloki/internal/lokipush"
@@ -29,6 +30,8 @@ type lokiExporter struct {
 	header    http.Header
 	encoder   *lokipush.Encoder
 	metrics   *metadata.TelemetryBuilder
+	// id tells the metrics of several exporters apart.
+	id attribute.KeyValue
 
 	// client is nil until start.
 	client *lokipush.Client
@@ -46,7 +49,7 @@ func newLokiExporter(set exporter.Settings, config *Config) (*lokiExporter, erro
 	header := http.Header{}
 	header.Set("User-Agent", fmt.Sprintf("%s/%s (%s/%s)", set.BuildInfo.Command, set.BuildInfo.Version, runtime.GOOS, runtime.GOARCH))
 	if config.Tenant.Value != "" {
-		header[tenant.Header] = []string{config.Tenant.Value}
+		header.Set(tenant.Header, config.Tenant.Value)
 	}
 	return &lokiExporter{
 		config:    config,
@@ -54,6 +57,7 @@ func newLokiExporter(set exporter.Settings, config *Config) (*lokiExporter, erro
 		header:    header,
 		encoder:   encoder,
 		metrics:   metrics,
+		id:        attribute.String("exporter", set.ID.String()),
 	}, nil
 }
 
@@ -91,18 +95,28 @@ func (e *lokiExporter) push(ctx context.Context, r xexporterhelper.Request) erro
 	case lokipush.Refused:
 		return consumererror.NewPermanent(result.Err)
 	default:
-		return exporterhelper.NewThrottleRetry(result.Err, result.RetryAfter)
+		if result.RetryAfter > 0 {
+			return exporterhelper.NewThrottleRetry(result.Err, result.RetryAfter)
+		}
+		return result.Err
 	}
 }
 
 func (e *lokiExporter) count(ctx context.Context, result lokipush.Result, lines int) {
-	status := metric.WithAttributeSet(attribute.NewSet(attribute.Int("http.response.status_code", result.Status)))
-	e.metrics.ExporterLokiRequests.Add(ctx, 1, status)
-	e.metrics.ExporterLokiRequestBytes.Add(ctx, int64(result.Bytes), status)
+	exporter := metric.WithAttributeSet(attribute.NewSet(e.id))
+	answer := metric.WithAttributeSet(attribute.NewSet(e.id, attribute.Int("http.response.status_code", result.Status)))
+	e.metrics.ExporterLokiRequests.Add(ctx, 1, answer)
+	e.metrics.ExporterLokiRequestBytes.Add(ctx, int64(result.Bytes), answer)
 	switch result.Outcome {
 	case lokipush.Delivered:
-		e.metrics.ExporterLokiDeliveredLines.Add(ctx, int64(lines))
+		e.metrics.ExporterLokiDeliveredLines.Add(ctx, int64(lines), exporter)
 	case lokipush.Refused:
-		e.metrics.ExporterLokiRefusedLines.Add(ctx, int64(lines), status)
+		e.metrics.ExporterLokiRefusedLines.Add(ctx, int64(lines), answer)
 	}
+}
+
+// unreadable counts a batch that came back damaged from the queue on disk. How many lines it had is not known.
+func (e *lokiExporter) unreadable(err error) {
+	e.telemetry.Logger.Error("A batch in the queue cannot be read and is dropped.", zap.Error(err))
+	e.metrics.ExporterLokiUnreadableBatches.Add(context.Background(), 1, metric.WithAttributeSet(attribute.NewSet(e.id)))
 }

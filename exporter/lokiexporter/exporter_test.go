@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,6 +33,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pipeline"
 	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 
@@ -116,6 +118,7 @@ func startExporter(t *testing.T, loki *fakeLoki, tel *componenttest.Telemetry, c
 		change(config)
 	}
 	set := exportertest.NewNopSettings(metadata.Type)
+	set.ID = component.NewIDWithName(metadata.Type, "test")
 	set.BuildInfo = component.BuildInfo{Command: "otelcol-awsloki", Version: "1.2.3"}
 	if tel != nil {
 		set.TelemetrySettings = tel.NewTelemetrySettings()
@@ -207,30 +210,75 @@ func TestBatching(t *testing.T) {
 	}
 }
 
+// The batcher reports on the lines of a request when the first of the results is done: all of them must be in there, also
+// where streams are merged.
+func TestMergeSplit(t *testing.T) {
+	e, err := newLokiExporter(exportertest.NewNopSettings(metadata.Type), createDefaultConfig().(*Config))
+	require.NoError(t, err)
+	waiting := lines("a", "b")
+	rl := waiting.ResourceLogs().AppendEmpty()
+	rl.Resource().Attributes().PutStr("service.name", "another")
+	rl.ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr("c")
+	current, err := e.convert(t.Context(), waiting)
+	require.NoError(t, err)
+	large := make([]string, 20)
+	for i := range large {
+		large[i] = strings.Repeat("x", 400)
+	}
+	added, err := e.convert(t.Context(), lines(large...))
+	require.NoError(t, err)
+
+	results, err := current.MergeSplit(t.Context(), 1000, exporterhelper.RequestSizerTypeBytes, added)
+	require.NoError(t, err)
+	require.Greater(t, len(results), 5)
+	total := 0
+	for i, result := range results {
+		assert.LessOrEqual(t, result.BytesSize(), 1000)
+		total += result.ItemsCount()
+		var found []string
+		streams, err := readPush(bytes.NewReader(result.(*request).batch.AppendCompressed(nil)))
+		require.NoError(t, err)
+		for _, stream := range streams {
+			for _, entry := range stream.Entries {
+				found = append(found, entry.Line)
+			}
+		}
+		if i == 0 {
+			assert.Subset(t, found, []string{"a", "b", "c"})
+		} else {
+			assert.NotContains(t, found, "c")
+		}
+	}
+	assert.Equal(t, 23, total)
+}
+
 // A request comes back from disk as it went there.
 func TestRequestEncoding(t *testing.T) {
 	e, err := newLokiExporter(exportertest.NewNopSettings(metadata.Type), createDefaultConfig().(*Config))
 	require.NoError(t, err)
 	r, err := e.convert(t.Context(), lines("one", "two"))
 	require.NoError(t, err)
-	data, err := requestEncoding{}.Marshal(t.Context(), r)
+	var unreadable []error
+	encoding := requestEncoding{func(err error) { unreadable = append(unreadable, err) }}
+	data, err := encoding.Marshal(t.Context(), r)
 	require.NoError(t, err)
-	_, back, err := requestEncoding{}.Unmarshal(bytes.Clone(data))
+	_, back, err := encoding.Unmarshal(bytes.Clone(data))
 	require.NoError(t, err)
 	assert.Equal(t, r.ItemsCount(), back.ItemsCount())
 	assert.Equal(t, r.BytesSize(), back.BytesSize())
-	again, err := requestEncoding{}.Marshal(t.Context(), back)
+	again, err := encoding.Marshal(t.Context(), back)
 	require.NoError(t, err)
 	assert.Equal(t, data, again)
 
 	f := func(data []byte, want string) {
 		t.Helper()
-		_, _, err := requestEncoding{}.Unmarshal(data)
+		_, _, err := encoding.Unmarshal(data)
 		require.ErrorContains(t, err, want)
 	}
 	f(nil, "read a batch from the queue: it is empty")
 	f([]byte{9}, "read a batch from the queue: its format is 9 and not 1")
 	f(data[:len(data)-1], "read a batch from the queue: decompress")
+	assert.Len(t, unreadable, 3)
 }
 
 func TestMetrics(t *testing.T) {
@@ -246,7 +294,8 @@ func TestMetrics(t *testing.T) {
 	loki.Close()
 	require.Error(t, e.ConsumeLogs(t.Context(), lines("5")))
 
-	metadatatest.AssertEqualExporterLokiDeliveredLines(t, tel, []metricdata.DataPoint[int64]{{Value: 2}},
+	id := attribute.NewSet(attribute.String("exporter", "loki/test"))
+	metadatatest.AssertEqualExporterLokiDeliveredLines(t, tel, []metricdata.DataPoint[int64]{{Value: 2, Attributes: id}},
 		metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	assert.Equal(t, map[int64]int64{400: 1}, byStatus(t, tel, "otelcol_exporter_loki_refused_lines"))
 	assert.Equal(t, map[int64]int64{204: 1, 400: 1, 503: 1, 0: 1}, byStatus(t, tel, "otelcol_exporter_loki_requests"))

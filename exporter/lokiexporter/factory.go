@@ -5,6 +5,7 @@ package lokiexporter
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -85,7 +86,7 @@ func createDefaultConfig() component.Config {
 		ClientConfig:       client,
 		QueueConfig:        configoptional.Some(queue),
 		RetryConfig:        retry,
-		Labels:             defaultLabels,
+		Labels:             slices.Clone(defaultLabels),
 		StructuredMetadata: StructuredMetadataConfig{Mode: lokipush.MetadataRest},
 	}
 }
@@ -103,6 +104,6 @@ func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config
 		// The HTTP client has a timeout of its own.
 		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
 		exporterhelper.WithRetry(config.RetryConfig),
-		xexporterhelper.WithQueueBatch(config.QueueConfig, xexporterhelper.QueueBatchSettings{Encoding: requestEncoding{}}),
+		xexporterhelper.WithQueueBatch(config.QueueConfig, xexporterhelper.QueueBatchSettings{Encoding: requestEncoding{e.unreadable}}),
 	)
 }

@@ -24,19 +24,18 @@ func (r *request) ItemsCount() int { return r.batch.Lines() }
 
 func (r *request) BytesSize() int { return r.batch.Size() }
 
-// MergeSplit implements xexporterhelper.Request. A line that is larger than maxSize is sent by itself.
+// MergeSplit implements xexporterhelper.Request. The batcher wants all that r has in the first of the results, and only
+// what other has in the rest: it reports on the lines of r when the first is done.
 func (r *request) MergeSplit(_ context.Context, maxSize int, sizer exporterhelper.RequestSizerType, other xexporterhelper.Request) ([]xexporterhelper.Request, error) {
-	if other != nil {
-		r.batch.Merge(other.(*request).batch)
-	}
-	if maxSize == 0 {
-		return []xexporterhelper.Request{r}, nil
-	}
 	measure := lokipush.MeasureBytes
 	if sizer == exporterhelper.RequestSizerTypeItems {
 		measure = lokipush.MeasureLines
 	}
-	parts := r.batch.Split(maxSize, measure)
+	var added *lokipush.Batch
+	if other != nil {
+		added = other.(*request).batch
+	}
+	parts := r.batch.Merge(added, maxSize, measure)
 	requests := make([]xexporterhelper.Request, len(parts))
 	for i, part := range parts {
 		requests[i] = &request{part}
@@ -46,7 +45,10 @@ func (r *request) MergeSplit(_ context.Context, maxSize int, sizer exporterhelpe
 
 // requestEncoding is the form of a request on disk: a byte that says which form it is, and the body of a push request.
 // That is a quarter of the uncompressed one, and it is by the byte that the queue on disk costs CPU.
-type requestEncoding struct{}
+type requestEncoding struct {
+	// unreadable is told of what could not be read. The queue drops it without a word.
+	unreadable func(error)
+}
 
 var _ exporterhelper.QueueBatchEncoding[xexporterhelper.Request] = requestEncoding{}
 
@@ -58,17 +60,22 @@ func (requestEncoding) Marshal(_ context.Context, r xexporterhelper.Request) ([]
 }
 
 // Unmarshal implements exporterhelper.QueueBatchEncoding.
-func (requestEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper.Request, error) {
-	ctx := context.Background()
+func (e requestEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper.Request, error) {
+	batch, err := parseRequest(data)
+	if err != nil {
+		err = fmt.Errorf("read a batch from the queue: %w", err)
+		e.unreadable(err)
+		return context.Background(), nil, err
+	}
+	return context.Background(), &request{batch}, nil
+}
+
+func parseRequest(data []byte) (*lokipush.Batch, error) {
 	if len(data) == 0 {
-		return ctx, nil, errors.New("read a batch from the queue: it is empty")
+		return nil, errors.New("it is empty")
 	}
 	if data[0] != diskFormat {
-		return ctx, nil, fmt.Errorf("read a batch from the queue: its format is %d and not %d", data[0], diskFormat)
+		return nil, fmt.Errorf("its format is %d and not %d", data[0], diskFormat)
 	}
-	batch, err := lokipush.ParseCompressed(data[1:])
-	if err != nil {
-		return ctx, nil, fmt.Errorf("read a batch from the queue: %w", err)
-	}
-	return ctx, &request{batch}, nil
+	return lokipush.ParseCompressed(data[1:])
 }

@@ -26,6 +26,8 @@ type stream struct {
 	// labels in the syntax of Prometheus: {a="b", c="d"}
 	labels string
 	runs   []run
+	// lines and size are those of all runs. Batches are measured each time that one is merged.
+	lines, size int
 }
 
 // run is entries that came together. Batches are merged by their runs: an entry is not copied again until it is sent.
@@ -41,9 +43,7 @@ type run struct {
 // Lines is the number of log lines.
 func (b *Batch) Lines() (lines int) {
 	for i := range b.streams {
-		for j := range b.streams[i].runs {
-			lines += b.streams[i].runs[j].lines
-		}
+		lines += b.streams[i].lines
 	}
 	return lines
 }
@@ -59,13 +59,7 @@ func (b *Batch) Size() (size int) {
 	return size
 }
 
-func (s *stream) contentSize() int {
-	size := sizeBytes(len(s.labels))
-	for i := range s.runs {
-		size += len(s.runs[i].entries)
-	}
-	return size
-}
+func (s *stream) contentSize() int { return sizeBytes(len(s.labels)) + s.size }
 
 // AppendRequest appends the batch as one uncompressed PushRequest: each stream once, its entries in the order of their
 // timestamps, which spares Loki work, and those with equal timestamps as they came.
@@ -172,14 +166,11 @@ func (b *Batch) lookup() map[string]int {
 
 func (b *Batch) append(labels string, runs ...run) {
 	s := &b.streams[b.stream(labels)]
-	s.runs = append(s.runs, runs...)
-}
-
-// Merge takes the entries of other in behind b's own. other must not be used any more.
-func (b *Batch) Merge(other *Batch) {
-	for i := range other.streams {
-		b.append(other.streams[i].labels, other.streams[i].runs...)
+	for i := range runs {
+		s.lines += runs[i].lines
+		s.size += len(runs[i].entries)
 	}
+	s.runs = append(s.runs, runs...)
 }
 
 // Measure is what a limit on the size of a batch counts.
@@ -192,15 +183,23 @@ const (
 	MeasureLines
 )
 
-// Split divides the batch into parts of at most limit, in the order of its entries. An entry that is larger by itself
-// makes a part of its own, so that it takes no other with it. b must not be used any more.
-func (b *Batch) Split(limit int, measure Measure) []*Batch {
-	if b.measured(measure) <= limit {
-		return []*Batch{b}
+// Merge takes the entries of other in behind b's own, and divides what comes of it into parts of at most limit, or makes
+// one part where limit is 0. An entry that is larger by itself makes a part of its own, so that it takes no other with it.
+//
+// The first part has all that was in b, unless b alone is over the limit, and the other parts have entries of other
+// only: whoever waits for the lines of b waits for the first part alone. Neither b nor other must be used any more.
+// other may be nil.
+func (b *Batch) Merge(other *Batch, limit int, measure Measure) []*Batch {
+	if limit == 0 {
+		limit = math.MaxInt
 	}
-	p := partition{limit: limit, measure: measure, current: new(Batch)}
-	for i := range b.streams {
-		p.addStream(&b.streams[i])
+	p := partition{limit: limit, measure: measure, current: b, size: b.measured(measure)}
+	if p.size > limit {
+		p.current, p.size = new(Batch), 0
+		p.addStreams(b)
+	}
+	if other != nil {
+		p.addStreams(other)
 	}
 	return append(p.full, p.current)
 }
@@ -218,8 +217,14 @@ type partition struct {
 	measure Measure
 	full    []*Batch
 	current *Batch
-	// size of current. The length prefix of a stream counts as long as it may become.
+	// size of current, by measure.
 	size int
+}
+
+func (p *partition) addStreams(b *Batch) {
+	for i := range b.streams {
+		p.addStream(&b.streams[i])
+	}
 }
 
 func (p *partition) addStream(s *stream) {
@@ -227,8 +232,8 @@ func (p *partition) addStream(s *stream) {
 		for r.lines > 0 {
 			piece, rest := p.take(s.labels, r)
 			if piece.lines > 0 {
-				p.size += p.overhead(s.labels) + p.cost(&piece)
 				p.current.append(s.labels, piece)
+				p.size = p.current.measured(p.measure)
 			}
 			if rest.lines > 0 {
 				p.full = append(p.full, p.current)
@@ -261,11 +266,14 @@ func (p *partition) take(labels string, r run) (piece, rest run) {
 	return piece, run{r.entries[n:], r.lines - piece.lines, r.oldest, r.newest, r.unordered}
 }
 
-// overhead is what a stream costs besides its entries, as long as the current part does not have it. The prefix that
-// states its length counts as long as it may become.
+// overhead is what a stream may cost in the current part besides its entries. The prefix that states its length counts
+// as long as it may become, also where the stream is there already, since it may grow.
 func (p *partition) overhead(labels string) int {
-	if _, ok := p.current.lookup()[labels]; ok || p.measure == MeasureLines {
+	if p.measure == MeasureLines {
 		return 0
+	}
+	if _, ok := p.current.lookup()[labels]; ok {
+		return binary.MaxVarintLen32
 	}
 	return tagSize + binary.MaxVarintLen32 + sizeBytes(len(labels))
 }

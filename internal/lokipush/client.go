@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -25,9 +26,12 @@ type Client struct {
 	header http.Header
 }
 
-// NewClient returns a client that posts to url, the whole of it, and sends the headers given along with its own.
-func NewClient(client *http.Client, url string, header http.Header) *Client {
-	return &Client{http: client, url: url, header: header}
+// NewClient returns a client that posts to endpoint, the whole of it, and sends the headers given along with its own.
+func NewClient(client *http.Client, endpoint string, header http.Header) *Client {
+	own := *client
+	// A redirect that was followed would turn the request into a GET, or take credentials and lines to another host.
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{http: &own, url: endpoint, header: header}
 }
 
 // Outcome is what an answer means for the lines of a request.
@@ -71,7 +75,11 @@ func (c *Client) Push(ctx context.Context, b *Batch) Result {
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return Result{Outcome: Retry, Bytes: len(body), Err: err}
+		// The URL in the error may hold secrets.
+		if urlErr, ok := errors.AsType[*url.Error](err); ok {
+			err = urlErr.Err
+		}
+		return Result{Outcome: Retry, Bytes: len(body), Err: fmt.Errorf("no answer from loki: %w", err)}
 	}
 	result := readAnswer(resp)
 	result.Bytes = len(body)
@@ -95,8 +103,7 @@ func readAnswer(resp *http.Response) Result {
 	if result.Outcome == Delivered {
 		return result
 	}
-	message, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-	result.Err = fmt.Errorf("loki answered %d: %q", resp.StatusCode, message)
+	result.Err = fmt.Errorf("loki answered %d: %q", resp.StatusCode, strings.Join(strings.Fields(string(text)), " "))
 	if err != nil && !errors.Is(err, io.EOF) {
 		result.Err = fmt.Errorf("%w (the rest of the answer did not come: %w)", result.Err, err)
 	}

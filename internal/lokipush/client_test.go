@@ -65,7 +65,8 @@ func TestAnswers(t *testing.T) {
 	f(204, "", Delivered, "")
 	f(202, "", Retry, `loki answered 202: ""`)
 	f(260, "ingestion blocked for user t", Refused, `loki answered 260: "ingestion blocked for user t"`)
-	f(400, "entry too far behind\nmore", Refused, `loki answered 400: "entry too far behind"`)
+	f(302, "", Retry, `loki answered 302: ""`)
+	f(400, "entry\n too far behind\n", Refused, `loki answered 400: "entry too far behind"`)
 	f(401, "no org id", Retry, `loki answered 401: "no org id"`)
 	f(403, "", Retry, `loki answered 403: ""`)
 	f(404, "404 page not found", Retry, `loki answered 404: "404 page not found"`)
@@ -92,6 +93,26 @@ func TestPushWithoutAnswer(t *testing.T) {
 	result = NewClient(server.Client(), server.URL, nil).Push(ctx, batchOf("line"))
 	assert.Equal(t, Retry, result.Outcome)
 	require.ErrorIs(t, result.Err, context.Canceled)
+
+	result = NewClient(server.Client(), server.URL+"?token=hunter2", nil).Push(t.Context(), batchOf("line"))
+	require.Error(t, result.Err)
+	assert.NotContains(t, result.Err.Error(), "hunter2")
+}
+
+// A redirect is not followed: neither lines nor credentials go to another host, and a page that answers 200 to a GET is
+// no delivery.
+func TestRedirect(t *testing.T) {
+	visited := false
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { visited = true }))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
+		result := NewClient(server.Client(), server.URL, nil).Push(t.Context(), batchOf("line"))
+		server.Close()
+		assert.Equal(t, Retry, result.Outcome)
+		assert.Equal(t, status, result.Status)
+		assert.False(t, visited)
+	}
 }
 
 // An answer that comes before the request was read must not let the next push write into the body that is still on

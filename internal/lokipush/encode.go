@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // MetadataMode says which attributes become structured metadata.
@@ -68,7 +70,7 @@ func NewEncoder(mapping Mapping) (*Encoder, error) {
 	if mapping.Metadata == "" {
 		mapping.Metadata = MetadataRest
 	}
-	if err := errors.Join(err, mapping.Metadata.check()); err != nil {
+	if err := errors.Join(err, mapping.Metadata.Check()); err != nil {
 		return nil, err
 	}
 	e := &Encoder{
@@ -87,12 +89,13 @@ func NewEncoder(mapping Mapping) (*Encoder, error) {
 	return e, nil
 }
 
-func (m MetadataMode) check() error {
+// Check says what is wrong with a mode.
+func (m MetadataMode) Check() error {
 	switch m {
 	case MetadataRest, MetadataList, MetadataNone:
 		return nil
 	default:
-		return fmt.Errorf("structured metadata mode %q is none of %q, %q and %q", m, MetadataRest, MetadataList, MetadataNone)
+		return fmt.Errorf("the mode must be %q, %q or %q, found %q", MetadataRest, MetadataList, MetadataNone, m)
 	}
 }
 
@@ -121,17 +124,23 @@ type scratch struct {
 	streams map[string]int
 }
 
-// maxNames bounds how many names of attributes are remembered.
-const maxNames = 4096
+// maxNames and maxNameLength bound the names of attributes that are remembered.
+const (
+	maxNames      = 4096
+	maxNameLength = 256
+)
 
 func (s *scratch) name(attribute string) string {
 	if name, ok := s.names[attribute]; ok {
 		return name
 	}
+	name := LabelName(attribute)
+	if len(attribute) > maxNameLength {
+		return name
+	}
 	if len(s.names) == maxNames {
 		clear(s.names)
 	}
-	name := LabelName(attribute)
 	s.names[strings.Clone(attribute)] = name
 	return name
 }
@@ -150,7 +159,7 @@ func (e *Encoder) Encode(ld plog.Logs) *Batch {
 		resource := rl.Resource().Attributes()
 		for _, sl := range rl.ScopeLogs().All() {
 			s.shared = e.appendAttributes(s.shared[:0], resource, FromResource, s)
-			s.shared = e.appendAttributes(s.shared, sl.Scope().Attributes(), "", s)
+			s.shared = e.appendAttributes(s.shared, sl.Scope().Attributes(), fromScope, s)
 			if len(e.recordLabels) == 0 {
 				e.makeRoom(b, resource, sl.LogRecords(), s)
 			}
@@ -167,51 +176,69 @@ func (e *Encoder) makeRoom(b *Batch, resource pcommon.Map, records plog.LogRecor
 	if records.Len() == 0 {
 		return
 	}
-	// Tags, lengths and the timestamp of an entry, and the names of a few attributes.
-	const perEntry = 64
+	// What the first record has beside its line, up to what a few attributes take: others may have less.
+	const most = 256
 	s.metadata = e.appendRecordMetadata(s.metadata[:0], records.At(0), s)
-	size := records.Len() * (perEntry + len(s.shared) + len(s.metadata))
+	size := records.Len() * (entryOverhead + len(s.shared) + min(len(s.metadata), most))
 	for _, record := range records.All() {
 		size += len(record.Body().Str())
 	}
-	r := e.runOf(b, resource, records.At(0).Attributes(), s)
+	i := e.streamOf(b, resource, records.At(0).Attributes(), s)
+	r := &b.streams[i].runs[0]
 	r.entries = slices.Grow(r.entries, size)
 }
 
+// entryOverhead is about what tags, lengths and the timestamp of an entry take.
+const entryOverhead = 32
+
 func (e *Encoder) encodeRecord(b *Batch, resource pcommon.Map, record plog.LogRecord, now pcommon.Timestamp, s *scratch) {
-	r := e.runOf(b, resource, record.Attributes(), s)
-	nanos := int64(firstNonZero(record.Timestamp(), record.ObservedTimestamp(), now))
+	st := &b.streams[e.streamOf(b, resource, record.Attributes(), s)]
+	r := &st.runs[0]
+	before := len(r.entries)
+	nanos := timeOf(record, now)
 	s.metadata = e.appendRecordMetadata(s.metadata[:0], record, s)
 	r.entries = appendEntry(r.entries, nanos, line(record.Body()), s.shared, s.metadata)
 	r.note(nanos)
+	st.lines++
+	st.size += len(r.entries) - before
+}
+
+// timeOf is the first time that a record has. Times that nanoseconds of a signed integer do not reach are none: they
+// come of clocks that were never set, and Loki refuses a whole request for one of them.
+func timeOf(record plog.LogRecord, now pcommon.Timestamp) int64 {
+	for _, t := range [...]pcommon.Timestamp{record.Timestamp(), record.ObservedTimestamp(), now} {
+		if t != 0 && t <= math.MaxInt64 {
+			return int64(t)
+		}
+	}
+	return 0
 }
 
 func line(body pcommon.Value) string {
 	if body.Type() == pcommon.ValueTypeStr {
 		return body.Str()
 	}
-	return body.AsString()
+	return text(body)
 }
 
-// runOf finds where a record goes: the one run of its stream, which stays valid until the next call. The labels are put
-// together once for each resource, or once for each combination of the values that its records give.
-func (e *Encoder) runOf(b *Batch, resource, record pcommon.Map, s *scratch) *run {
+// streamOf returns the index of a record's stream, which has one run. The labels are put together once for each
+// resource, or once for each combination of the values that its records give.
+func (e *Encoder) streamOf(b *Batch, resource, record pcommon.Map, s *scratch) int {
 	s.key = s.key[:0]
 	for i := range e.recordLabels {
-		s.key = e.recordLabels[i].appendValue(s.key, resource, record)
-		s.key = append(s.key, 0xff) // in no UTF-8 text
+		s.value = e.recordLabels[i].appendValue(s.value[:0], resource, record)
+		s.key = protowire.AppendBytes(s.key, s.value)
 	}
 	i, ok := s.streams[string(s.key)]
 	if !ok {
-		s.labels = appendLabelSet(s.labels[:0], e.labels, resource, record, &s.value)
+		s.labels = e.appendLabelSet(s.labels[:0], resource, record, &s.value)
 		i = b.stream(string(s.labels))
 		s.streams[string(s.key)] = i
+		if st := &b.streams[i]; len(st.runs) == 0 {
+			st.runs = make([]run, 1)
+		}
 	}
-	st := &b.streams[i]
-	if len(st.runs) == 0 {
-		st.runs = make([]run, 1)
-	}
-	return &st.runs[0]
+	return i
 }
 
 func (e *Encoder) appendRecordMetadata(dst []byte, record plog.LogRecord, s *scratch) []byte {
@@ -275,15 +302,17 @@ func level(record plog.LogRecord) string {
 	case n >= plog.SeverityNumberTrace:
 		return "trace"
 	default:
-		return strings.ToLower(record.SeverityText())
+		return levels[strings.ToLower(record.SeverityText())]
 	}
 }
 
-func firstNonZero(times ...pcommon.Timestamp) pcommon.Timestamp {
-	for _, t := range times {
-		if t != 0 {
-			return t
-		}
-	}
-	return 0
+// levels are the words that Loki takes for a level, with its own name for each (pkg/distributor/field_detection.go).
+var levels = map[string]string{
+	"trace": "trace", "trc": "trace",
+	"debug": "debug", "dbg": "debug",
+	"info": "info", "inf": "info", "information": "info",
+	"warn": "warn", "wrn": "warn", "warning": "warn",
+	"error": "error", "err": "error",
+	"critical": "critical",
+	"fatal":    "fatal",
 }

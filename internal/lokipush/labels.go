@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
@@ -20,6 +21,13 @@ const (
 	unknownService   = "unknown_service"
 )
 
+// serviceLabels are where Loki looks for a stream's service, in its order (pkg/validation/limits.go,
+// discover_service_name).
+var serviceLabels = []string{
+	"service", "app", "application", "app_name", "name", "app_kubernetes_io_name", "container", "container_name",
+	"k8s_container_name", "component", "workload", "job", "k8s_job_name",
+}
+
 // Source is where an attribute is looked for.
 type Source string
 
@@ -27,6 +35,8 @@ type Source string
 const (
 	FromResource Source = "resource"
 	FromRecord   Source = "record"
+	// fromScope is none for labels, so that all attributes of scopes are structured metadata.
+	fromScope Source = "scope"
 )
 
 // LabelRule makes a label of an attribute.
@@ -54,37 +64,59 @@ type label struct {
 	static string
 }
 
+// Check says what is wrong with a rule.
+func (r LabelRule) Check() error {
+	switch {
+	case r.Attribute == "":
+		return errors.New("the attribute is missing")
+	case r.From != "" && r.From != FromResource && r.From != FromRecord:
+		return fmt.Errorf("from must be %q or %q, found %q", FromResource, FromRecord, r.From)
+	}
+	return checkLabelName(r.name())
+}
+
+// CheckStaticLabel says what is wrong with a static label.
+func CheckStaticLabel(name, value string) error {
+	if value == "" {
+		return errors.New("the value is empty: Loki has no empty labels")
+	}
+	return checkLabelName(name)
+}
+
+func checkLabelName(name string) error {
+	if !isLabelName(name) {
+		return fmt.Errorf("label name %q must have letters, digits and underscores only, no digit first, and no double underscore first", name)
+	}
+	return nil
+}
+
 // newLabels sorts the rules by the labels that they make, so that equal label sets are written alike.
 func newLabels(rules []LabelRule, static map[string]string) ([]label, error) {
 	var errs []error
-	byName := map[string]*label{}
+	byName := map[string]*label{serviceNameLabel: {name: serviceNameLabel}}
 	get := func(name string) *label {
 		l, ok := byName[name]
 		if !ok {
 			l = &label{name: name}
 			byName[name] = l
-			errs = append(errs, checkLabelName(name))
 		}
 		return l
 	}
-	for _, rule := range rules {
-		switch {
-		case rule.Attribute == "":
-			errs = append(errs, errors.New("a label rule without an attribute"))
-			continue
-		case rule.From == "":
+	for i, rule := range rules {
+		if err := rule.Check(); err != nil {
+			errs = append(errs, fmt.Errorf("label rule %d: %w", i, err))
+		}
+		if rule.From == "" {
 			rule.From = FromResource
-		case rule.From != FromResource && rule.From != FromRecord:
-			errs = append(errs, fmt.Errorf("label of attribute %q: from %q is neither %q nor %q", rule.Attribute, rule.From, FromResource, FromRecord))
 		}
 		l := get(rule.name())
 		l.rules = append(l.rules, rule)
 	}
 	for name, value := range static {
+		if err := CheckStaticLabel(name, value); err != nil {
+			errs = append(errs, fmt.Errorf("static label %q: %w", name, err))
+		}
 		get(name).static = value
-	}
-	if l := get(serviceNameLabel); l.static == "" {
-		l.static = unknownService
 	}
 	labels := make([]label, 0, len(byName))
 	for _, l := range byName {
@@ -94,21 +126,15 @@ func newLabels(rules []LabelRule, static map[string]string) ([]label, error) {
 	return labels, errors.Join(errs...)
 }
 
-func checkLabelName(name string) error {
-	if !isLabelName(name) {
-		return fmt.Errorf("label name %q is not letters, digits and underscores with a letter or an underscore first", name)
-	}
-	if strings.HasPrefix(name, "__") {
-		return fmt.Errorf("label name %q begins with two underscores, which is reserved", name)
-	}
-	return nil
-}
-
 // appendLabelSet appends the label set of a record in the syntax of Prometheus. scratch is overwritten.
-func appendLabelSet(dst []byte, labels []label, resource, record pcommon.Map, scratch *[]byte) []byte {
+func (e *Encoder) appendLabelSet(dst []byte, resource, record pcommon.Map, scratch *[]byte) []byte {
 	dst = append(dst, '{')
-	for i := range labels {
-		value := labels[i].appendValue((*scratch)[:0], resource, record)
+	for i := range e.labels {
+		l := &e.labels[i]
+		value := l.appendValue((*scratch)[:0], resource, record)
+		if len(value) == 0 && l.name == serviceNameLabel {
+			value = e.appendService(value, resource, record)
+		}
 		*scratch = value
 		if len(value) == 0 {
 			continue
@@ -116,11 +142,31 @@ func appendLabelSet(dst []byte, labels []label, resource, record pcommon.Map, sc
 		if len(dst) > 1 {
 			dst = append(dst, ", "...)
 		}
-		dst = append(dst, labels[i].name...)
+		dst = append(dst, l.name...)
 		dst = append(dst, '=')
-		dst = strconv.AppendQuote(dst, string(value))
+		dst = strconv.AppendQuote(dst, labelValue(value))
 	}
 	return append(dst, '}')
+}
+
+// appendService finds a service_name among the other labels, as Loki does for streams that come without one.
+func (e *Encoder) appendService(dst []byte, resource, record pcommon.Map) []byte {
+	for _, name := range serviceLabels {
+		i, ok := slices.BinarySearchFunc(e.labels, name, func(l label, name string) int { return strings.Compare(l.name, name) })
+		if !ok {
+			continue
+		}
+		if dst = e.labels[i].appendValue(dst, resource, record); len(dst) > 0 {
+			return dst
+		}
+	}
+	return append(dst, unknownService...)
+}
+
+// labelValue replaces U+FFFD, for the sake of which Loki refuses a whole request, whether it is escaped or not. It
+// stands for characters that somebody else could not read.
+func labelValue(value []byte) string {
+	return strings.ReplaceAll(string(value), string(utf8.RuneError), "?")
 }
 
 // appendValue appends the label's value, or nothing if it has none.
@@ -155,5 +201,14 @@ func appendValue(dst []byte, v pcommon.Value) []byte {
 			return appendValue(dst, list.At(0))
 		}
 	}
-	return append(dst, v.AsString()...)
+	return append(dst, text(v)...)
+}
+
+// text is an attribute or a body that is no string as text, lists and maps as JSON. JSON has no words for some numbers;
+// what holds them is written as Go prints it.
+func text(v pcommon.Value) string {
+	if s := v.AsString(); s != "" || v.Type() != pcommon.ValueTypeMap && v.Type() != pcommon.ValueTypeSlice {
+		return s
+	}
+	return fmt.Sprint(v.AsRaw())
 }

@@ -5,6 +5,7 @@ package lokipush
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -88,16 +89,16 @@ func TestEncodeMetadataModes(t *testing.T) {
 	record := rl.ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
 	record.Attributes().PutStr("b", "2")
 	record.Attributes().PutStr("a", "3")
-	record.SetSeverityText("Notice")
+	record.SetSeverityText("Warning")
 	record.SetSpanID(pcommon.SpanID{2})
 	f := func(mapping Mapping, want push.LabelsAdapter) {
 		t.Helper()
 		mapping.Labels = []LabelRule{{Attribute: "service.name"}}
 		assert.Equal(t, want, encode(t, mapping, ld)[0].Entries[0].StructuredMetadata)
 	}
-	f(Mapping{}, pairs("a", "1", "b", "2", "a", "3", "detected_level", "notice", "span_id", "0200000000000000"))
-	f(Mapping{Metadata: MetadataRest}, pairs("a", "1", "b", "2", "a", "3", "detected_level", "notice", "span_id", "0200000000000000"))
-	f(Mapping{Metadata: MetadataList, MetadataAttributes: []string{"b", "service.name"}}, pairs("service_name", "s", "b", "2", "detected_level", "notice"))
+	f(Mapping{}, pairs("a", "1", "b", "2", "a", "3", "detected_level", "warn", "span_id", "0200000000000000"))
+	f(Mapping{Metadata: MetadataRest}, pairs("a", "1", "b", "2", "a", "3", "detected_level", "warn", "span_id", "0200000000000000"))
+	f(Mapping{Metadata: MetadataList, MetadataAttributes: []string{"b", "service.name"}}, pairs("service_name", "s", "b", "2", "detected_level", "warn"))
 	f(Mapping{Metadata: MetadataNone}, nil)
 }
 
@@ -187,11 +188,15 @@ func TestEncodeTimestamps(t *testing.T) {
 	records.AppendEmpty().SetTimestamp(5_000_000_007)
 	records.AppendEmpty().SetObservedTimestamp(6_000_000_000)
 	records.AppendEmpty()
+	records.AppendEmpty().SetTimestamp(math.MaxInt64 + 1)
+	records.AppendEmpty().SetTimestamp(pcommon.NewTimestampFromTime(time.Time{}))
 	before := time.Now()
 	entries := encode(t, Mapping{}, ld)[0].Entries
 	assert.Equal(t, time.Unix(5, 7).UTC(), entries[0].Timestamp)
 	assert.Equal(t, time.Unix(6, 0).UTC(), entries[1].Timestamp)
-	assert.WithinRange(t, entries[2].Timestamp, before, time.Now())
+	for _, entry := range entries[2:] {
+		assert.WithinRange(t, entry.Timestamp, before, time.Now())
+	}
 }
 
 // Entries of a stream go out by their timestamps, those with equal ones as they came.
@@ -217,11 +222,12 @@ func TestEncodeBodies(t *testing.T) {
 	require.NoError(t, records.AppendEmpty().Body().SetEmptyMap().FromRaw(map[string]any{"a": []any{1, "x"}}))
 	records.AppendEmpty()
 	records.AppendEmpty().Body().SetStr("a\nb\x00\xff")
+	records.AppendEmpty().Body().SetEmptySlice().AppendEmpty().SetDouble(math.NaN())
 	var lines []string
 	for _, entry := range encode(t, Mapping{}, ld)[0].Entries {
 		lines = append(lines, entry.Line)
 	}
-	assert.Equal(t, []string{"42", `{"a":[1,"x"]}`, "", "a\nb\x00\xff"}, lines)
+	assert.Equal(t, []string{"42", `{"a":[1,"x"]}`, "", "a\nb\x00\xff", "[NaN]"}, lines)
 }
 
 func TestNewEncoderErrors(t *testing.T) {
@@ -232,19 +238,97 @@ func TestNewEncoderErrors(t *testing.T) {
 			{Attribute: "b", Label: "not-a-name"},
 			{Attribute: "c", Label: "__reserved"},
 		},
-		StaticLabels: map[string]string{"9": "v"},
+		StaticLabels: map[string]string{"9": "v", "empty": ""},
 		Metadata:     "all",
 	})
 	for _, want := range []string{
-		"a label rule without an attribute",
-		`label of attribute "a": from "span" is neither "resource" nor "record"`,
-		`label name "not-a-name" is not letters, digits and underscores with a letter or an underscore first`,
-		`label name "__reserved" begins with two underscores, which is reserved`,
-		`label name "9" is not letters`,
-		`structured metadata mode "all" is none of "rest", "list" and "none"`,
+		"label rule 0: the attribute is missing",
+		`label rule 1: from must be "resource" or "record", found "span"`,
+		`label rule 2: label name "not-a-name" must have letters`,
+		`label rule 3: label name "__reserved" must have letters`,
+		`static label "9": label name "9" must have letters`,
+		`static label "empty": the value is empty`,
+		`the mode must be "rest", "list" or "none", found "all"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// A stream without service_name gets it from where Loki would take it.
+func TestServiceName(t *testing.T) {
+	f := func(rules []LabelRule, attributes map[string]any, want string) {
+		t.Helper()
+		ld := plog.NewLogs()
+		rl := ld.ResourceLogs().AppendEmpty()
+		require.NoError(t, rl.Resource().Attributes().FromRaw(attributes))
+		rl.ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+		assert.Equal(t, want, encode(t, Mapping{Labels: rules, StaticLabels: map[string]string{"job": "j"}}, ld)[0].Labels)
+	}
+	rules := []LabelRule{{Attribute: "service.name"}, {Attribute: "k8s.container.name"}, {Attribute: "container"}}
+	f(rules, map[string]any{"service.name": "s", "container": "c"}, `{container="c", job="j", service_name="s"}`)
+	f(rules, map[string]any{"k8s.container.name": "k", "container": "c"}, `{container="c", job="j", k8s_container_name="k", service_name="c"}`)
+	f(rules, map[string]any{"k8s.container.name": "k"}, `{job="j", k8s_container_name="k", service_name="k"}`)
+	f(nil, nil, `{job="j", service_name="j"}`)
+}
+
+// For a label's value with U+FFFD Loki refuses the whole request.
+func TestReplacementCharacterInLabels(t *testing.T) {
+	ld := plog.NewLogs()
+	rl := ld.ResourceLogs().AppendEmpty()
+	rl.Resource().Attributes().PutStr("service.name", "a\ufffdb\xffc")
+	rl.ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr("line \ufffd")
+	streams := encode(t, Mapping{Labels: []LabelRule{{Attribute: "service.name"}}}, ld)
+	assert.Equal(t, `{service_name="a?b\xffc"}`, streams[0].Labels)
+	assert.Equal(t, "line \ufffd", streams[0].Entries[0].Line)
+}
+
+// Values of several labels are told apart whatever bytes they have.
+func TestStreamsByRecordLabels(t *testing.T) {
+	ld := plog.NewLogs()
+	records := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+	for _, values := range [][2]string{{"x\xffy", "z"}, {"x", "y\xffz"}, {"x\x01y", "z"}, {"", "xyz"}, {"xyz", ""}} {
+		attrs := records.AppendEmpty().Attributes()
+		attrs.PutStr("a", values[0])
+		attrs.PutStr("b", values[1])
+	}
+	rules := []LabelRule{{Attribute: "a", From: FromRecord}, {Attribute: "b", From: FromRecord}}
+	assert.Len(t, encode(t, Mapping{Labels: rules}, ld), 5)
+}
+
+func TestLevel(t *testing.T) {
+	f := func(number plog.SeverityNumber, text, want string) {
+		t.Helper()
+		record := plog.NewLogRecord()
+		record.SetSeverityNumber(number)
+		record.SetSeverityText(text)
+		assert.Equal(t, want, level(record))
+	}
+	f(plog.SeverityNumberUnspecified, "", "")
+	f(plog.SeverityNumberUnspecified, "WARNING", "warn")
+	f(plog.SeverityNumberUnspecified, "Critical", "critical")
+	f(plog.SeverityNumberUnspecified, "something of its own", "")
+	f(plog.SeverityNumberTrace, "", "trace")
+	f(plog.SeverityNumberDebug4, "", "debug")
+	f(plog.SeverityNumberInfo, "ERROR", "info")
+	f(plog.SeverityNumberWarn2, "", "warn")
+	f(plog.SeverityNumberError, "", "error")
+	f(plog.SeverityNumberFatal4, "", "fatal")
+	f(25, "", "")
+	f(-1, "", "")
+}
+
+// Memory goes by what there is, and not by what the first record has.
+func TestEncodeMemory(t *testing.T) {
+	ld := plog.NewLogs()
+	records := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+	for range 10_000 {
+		records.AppendEmpty().Body().SetStr("short")
+	}
+	records.At(0).Attributes().PutStr("stack", strings.Repeat("x", 1<<20))
+	encoder, err := NewEncoder(Mapping{})
+	require.NoError(t, err)
+	b := encoder.Encode(ld)
+	assert.Less(t, cap(b.streams[0].runs[0].entries), 8<<20)
 }
 
 func TestLabelName(t *testing.T) {
@@ -258,6 +342,8 @@ func TestLabelName(t *testing.T) {
 	f("aws.log.group.names", "aws_log_group_names")
 	f("a", "a")
 	f("_a1", "_a1")
+	f("__error__", "key___error__")
+	f("..a", "key___a")
 	f("1a", "key_1a")
 	f("a b-c/d", "a_b_c_d")
 	f("Größe", "Gr__e")
@@ -268,16 +354,22 @@ func TestLabelName(t *testing.T) {
 	f("\xff", "key__")
 }
 
-// Whatever the batches, and however they are merged, split and read back: every entry is there once, in its stream, in
-// its order, and no part is larger than the limit unless it is of one entry.
-func TestMergeAndSplit(t *testing.T) {
-	for seed := range uint64(200) {
+// Whatever the batches, and however they are merged, divided and read back: every entry is there once, in its stream, in
+// its order, and no part is larger than the limit unless it is of one entry. What was there before a merge is all in the
+// first part: the Collector's batcher tells by the parts whose lines were delivered.
+func TestMerge(t *testing.T) {
+	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		merged := new(Batch)
+		measure := Measure(random.IntN(2))
+		limit := 1 + random.IntN(3000)
+		if measure == MeasureLines {
+			limit = 1 + random.IntN(30)
+		}
 		want := map[string][]string{}
-		for i := range 1 + random.IntN(5) {
+		var parts []*Batch
+		for i := range 1 + random.IntN(6) {
 			batch := new(Batch)
-			for j := range random.IntN(40) {
+			for j := range random.IntN(20) {
 				labels := fmt.Sprintf(`{s="%d"}`, random.IntN(6))
 				line := fmt.Sprintf("%d.%d %s", i, j, strings.Repeat("x", random.IntN(300)))
 				// The time stands still, so that the order is that of arrival.
@@ -290,24 +382,25 @@ func TestMergeAndSplit(t *testing.T) {
 				require.Equal(t, batch.Lines(), parsed.Lines())
 				batch = parsed
 			}
-			merged.Merge(batch)
+			if len(parts) == 0 {
+				parts = batch.Merge(nil, limit, measure)
+				continue
+			}
+			last := parts[len(parts)-1]
+			before, added := linesOf(t, last), linesOf(t, batch)
+			merged := last.Merge(batch, limit, measure)
+			require.Subset(t, linesOf(t, merged[0]), before)
+			for _, part := range merged[1:] {
+				require.Subset(t, added, linesOf(t, part))
+			}
+			parts = append(parts[:len(parts)-1], merged...)
 		}
-		measure := Measure(random.IntN(2))
-		limit := 1 + random.IntN(2000)
-		if measure == MeasureLines {
-			limit = 1 + random.IntN(20)
-		}
-		lines := merged.Lines()
-		parts := merged.Split(limit, measure)
-
 		got := map[string][]string{}
-		total := 0
-		for _, part := range parts {
+		for i, part := range parts {
 			if size := part.measured(measure); size > limit {
 				require.Equal(t, 1, part.Lines(), "a part of %d, the limit being %d", size, limit)
 			}
-			require.True(t, len(parts) == 1 || part.Lines() > 0)
-			total += part.Lines()
+			require.True(t, i == 0 || part.Lines() > 0)
 			for _, stream := range requestOf(t, part).Streams {
 				for _, entry := range stream.Entries {
 					got[stream.Labels] = append(got[stream.Labels], entry.Line)
@@ -315,25 +408,29 @@ func TestMergeAndSplit(t *testing.T) {
 			}
 		}
 		require.Equal(t, want, got)
-		require.Equal(t, lines, total)
 	}
 }
 
+func TestMergeWithoutLimit(t *testing.T) {
+	parts := batchOf("a").Merge(batchOf("b"), 0, MeasureBytes)
+	require.Len(t, parts, 1)
+	assert.Equal(t, []string{"a", "b"}, linesOf(t, parts[0]))
+}
+
 // A part that grows on does not write over the bytes that the next part shares with it.
-func TestSplitPartsAreIndependent(t *testing.T) {
-	batch := batchOf("first", "second", "third")
-	parts := batch.Split(1, MeasureLines)
+func TestPartsAreIndependent(t *testing.T) {
+	parts := batchOf("first", "second", "third").Merge(nil, 1, MeasureLines)
 	require.Len(t, parts, 3)
-	parts[0].Merge(batchOf("more"))
+	parts[0].Merge(batchOf("more"), 0, MeasureLines)
 	assert.Equal(t, []string{"first", "more"}, linesOf(t, parts[0]))
 	assert.Equal(t, []string{"second"}, linesOf(t, parts[1]))
 	assert.Equal(t, []string{"third"}, linesOf(t, parts[2]))
 }
 
 func TestMergeKeepsTrackOfOrder(t *testing.T) {
-	late, early := batchAt(20, 21), batchAt(5, 6)
-	late.Merge(early)
-	late.Merge(batchAt(30))
+	late := batchAt(20, 21)
+	late.Merge(batchAt(5, 6), 0, MeasureBytes)
+	late.Merge(batchAt(30), 0, MeasureBytes)
 	var times []int64
 	for _, entry := range requestOf(t, late).Streams[0].Entries {
 		times = append(times, entry.Timestamp.UnixNano())
@@ -382,7 +479,7 @@ func FuzzParseBatch(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, lines, again.Lines())
 		total := 0
-		for _, part := range again.Split(100, MeasureBytes) {
+		for _, part := range again.Merge(nil, 100, MeasureBytes) {
 			total += part.Lines()
 		}
 		require.Equal(t, lines, total)
@@ -406,12 +503,9 @@ func batchAt(times ...int64) *Batch {
 }
 
 func appendTo(b *Batch, labels string, nanos int64, line string) {
-	s := &b.streams[b.stream(labels)]
-	if len(s.runs) == 0 {
-		s.runs = make([]run, 1)
-	}
-	s.runs[0].entries = appendEntry(s.runs[0].entries, nanos, line, nil, nil)
-	s.runs[0].note(nanos)
+	r := run{entries: appendEntry(nil, nanos, line, nil, nil)}
+	r.note(nanos)
+	b.append(labels, r)
 }
 
 func linesOf(t *testing.T, b *Batch) (lines []string) {

@@ -5,15 +5,19 @@ package lokipush
 
 import "strings"
 
-// namePrefix makes a name valid that has no letter to begin with.
-const namePrefix = "key_"
+const (
+	// namePrefix makes a name valid that cannot stand by itself.
+	namePrefix = "key_"
+	// reservedPrefix begins names that mean something to Loki: with __error__, queries that count fail.
+	reservedPrefix = "__"
+)
 
 // LabelName is an attribute's name in the form that Loki takes for labels and for structured metadata: letters, digits
 // and underscores, not a digit first. Every other character becomes an underscore, as Loki does it to names that come
 // by OTLP.
 //
 // A name with no letter and no digit at all is given a prefix: Loki answers 500 to a whole request for the sake of one
-// pair of structured metadata whose name is empty or becomes nothing but underscores.
+// pair of structured metadata whose name is empty or becomes nothing but underscores. So is a name that is reserved.
 func LabelName(attribute string) string {
 	if isLabelName(attribute) {
 		return attribute
@@ -24,10 +28,10 @@ func LabelName(attribute string) string {
 		}
 		return '_'
 	}, attribute)
-	if strings.Trim(name, "_") == "" || isDigit(name[0]) {
-		return namePrefix + name
+	if isLabelName(name) {
+		return name
 	}
-	return name
+	return namePrefix + name
 }
 
 func isLabelName(name string) bool {
@@ -38,7 +42,7 @@ func isLabelName(name string) bool {
 		}
 		meaningful = meaningful || name[i] != '_'
 	}
-	return meaningful && !isDigit(name[0])
+	return meaningful && !isDigit(name[0]) && !strings.HasPrefix(name, reservedPrefix)
 }
 
 func isNameByte(c byte) bool {

@@ -23,13 +23,14 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                      metric.Meter
-	mu                         sync.Mutex
-	registrations              []metric.Registration
-	ExporterLokiDeliveredLines metric.Int64Counter
-	ExporterLokiRefusedLines   metric.Int64Counter
-	ExporterLokiRequestBytes   metric.Int64Counter
-	ExporterLokiRequests       metric.Int64Counter
+	meter                         metric.Meter
+	mu                            sync.Mutex
+	registrations                 []metric.Registration
+	ExporterLokiDeliveredLines    metric.Int64Counter
+	ExporterLokiRefusedLines      metric.Int64Counter
+	ExporterLokiRequestBytes      metric.Int64Counter
+	ExporterLokiRequests          metric.Int64Counter
+	ExporterLokiUnreadableBatches metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -83,6 +84,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_exporter_loki_requests",
 		metric.WithDescription("Number of requests that were sent to Loki. [Alpha]"),
 		metric.WithUnit("{request}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterLokiUnreadableBatches, err = builder.meter.Int64Counter(
+		"otelcol_exporter_loki_unreadable_batches",
+		metric.WithDescription("Number of batches in the queue on disk that could not be read and are lost. [Alpha]"),
+		metric.WithUnit("{batch}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

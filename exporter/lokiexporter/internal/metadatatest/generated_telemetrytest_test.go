@@ -23,6 +23,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ExporterLokiRefusedLines.Add(context.Background(), 1)
 	tb.ExporterLokiRequestBytes.Add(context.Background(), 1)
 	tb.ExporterLokiRequests.Add(context.Background(), 1)
+	tb.ExporterLokiUnreadableBatches.Add(context.Background(), 1)
 	AssertEqualExporterLokiDeliveredLines(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -33,6 +34,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterLokiRequests(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterLokiUnreadableBatches(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 
