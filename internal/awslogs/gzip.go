@@ -53,7 +53,10 @@ func gunzip(data []byte, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gzip header: %w", unexpectedEOF(err))
 	}
-	defer gzipReaders.Put(zr)
+	defer func() {
+		src.Reset(nil) // for the pool is not to keep data alive
+		gzipReaders.Put(zr)
+	}()
 
 	out := make([]byte, 0, sizeHint(data, limit))
 	for {
@@ -80,14 +83,11 @@ func newGzipReader(src io.Reader) (*gzip.Reader, error) {
 }
 
 // sizeHint is the capacity to start with: the length that the last member's trailer states (RFC 1952, section 2.3.1),
-// as long as that is believable, for the sender wrote it. The one byte more lets the reader meet the end of the input
+// as long as that is believable, for the sender wrote it. data has a gzip header at least. The one byte more lets the reader meet the end of the input
 // before the buffer has to grow.
 func sizeHint(data []byte, limit int64) int64 {
 	const usualRatio = 32
 	believable := min(limit, int64(len(data))*usualRatio)
-	if len(data) < 4 {
-		return believable + 1
-	}
 	stated := int64(binary.LittleEndian.Uint32(data[len(data)-4:]))
 	return min(max(stated, 512), believable) + 1
 }

@@ -21,7 +21,8 @@ const maxDepth = 128
 var errCutShort = errors.New("cut short")
 
 // scanner walks JSON (RFC 8259) from front to back in one pass and builds no tree, so that its memory does not depend
-// on what the input holds.
+// on what the input holds. It is strict about structure, and lenient about what it passes over and about characters
+// within strings: those it hands on as they are.
 //
 // Strings are not copied: they are unescaped in place and alias buf. Whoever scans a buffer gives it away.
 type scanner struct {
@@ -91,7 +92,7 @@ func (s *scanner) key() (string, error) {
 	quoted := scanner{buf: slices.Concat([]byte{'"'}, raw, []byte{'"'})}
 	key, err := quoted.str()
 	if err != nil {
-		return "", s.errorf("in a key: %w", err)
+		return "", s.errorf("a key ends here that has a bad escape sequence")
 	}
 	return key, nil
 }
@@ -331,21 +332,22 @@ func (s *scanner) raw() ([]byte, error) {
 		return nil, s.expected("a string")
 	}
 	start := s.pos + 1
-	for pos := start; ; {
-		quote := bytes.IndexByte(s.buf[pos:], '"')
-		if quote < 0 {
-			s.pos = len(s.buf)
-			return nil, s.errorf("%w in a string", errCutShort)
+	for pos, quote := start, start-1; ; {
+		// Only a quotation mark that turned out to be escaped is followed by a search for the next one.
+		if quote < pos {
+			next := bytes.IndexByte(s.buf[pos:], '"')
+			if next < 0 {
+				s.pos = len(s.buf)
+				return nil, s.errorf("%w in a string", errCutShort)
+			}
+			quote = pos + next
 		}
-		escape := bytes.IndexByte(s.buf[pos:pos+quote], '\\')
+		escape := bytes.IndexByte(s.buf[pos:quote], '\\')
 		if escape < 0 {
-			s.pos = pos + quote + 1
-			return s.buf[start : pos+quote], nil
+			s.pos = quote + 1
+			return s.buf[start:quote], nil
 		}
-		if pos += escape + 2; pos > len(s.buf) {
-			s.pos = len(s.buf)
-			return nil, s.errorf("%w in a string", errCutShort)
-		}
+		pos += escape + len(`\"`)
 	}
 }
 

@@ -5,12 +5,22 @@ package awslogs
 
 import "strings"
 
-// nestedGroups are the log groups of AWS services that have more than the service's name before the resource's.
+// nestedGroups are the log groups of AWS services that have more than the service's name before the resource's. Without
+// them, all domains of OpenSearch in an account would be one service by the name of "domains".
 var nestedGroups = []string{
-	"/aws/rds/instance/",
-	"/aws/rds/cluster/",
-	"/aws/rds/proxy/",
+	"/aws/aes/domains/",
+	"/aws/amazonmq/broker/",
+	"/aws/appsync/apis/",
+	"/aws/bedrock-agentcore/runtimes/",
+	"/aws/dms/tasks/",
 	"/aws/ecs/containerinsights/",
+	"/aws/OpenSearchService/domains/",
+	"/aws/rds/cluster/",
+	"/aws/rds/instance/",
+	"/aws/rds/proxy/",
+	"/aws/sagemaker/Endpoints/",
+	"/aws/vendedlogs/events/event-bus/",
+	"/aws/vendedlogs/pipes/",
 	"/aws/vendedlogs/states/",
 }
 

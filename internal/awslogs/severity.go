@@ -5,6 +5,7 @@ package awslogs
 
 import (
 	"strings"
+	"unicode/utf8"
 	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -50,7 +51,9 @@ func jsonLevel(line string) string {
 			return s.skip()
 		}
 		raw, err := s.raw()
-		level = string(raw)
+		if len(raw) <= maxLevelLen {
+			level = string(raw)
+		}
 		return err
 	})
 	return level
@@ -64,8 +67,13 @@ func bracketedLevel(line string) string {
 	return level
 }
 
+// thirdColumn returns the third of the columns between tabs, as long as the first looks like a time: other programs
+// write columns as well.
 func thirdColumn(line string) string {
-	_, rest, _ := strings.Cut(line, "\t")
+	first, rest, _ := strings.Cut(line, "\t")
+	if len(first) < len("2006-01-02T") || first[4] != '-' || first[7] != '-' || first[10] != 'T' {
+		return ""
+	}
 	_, rest, _ = strings.Cut(rest, "\t")
 	level, _, found := strings.Cut(rest, "\t")
 	if !found {
@@ -78,7 +86,7 @@ func thirdColumn(line string) string {
 const maxLevelLen = len("CRITICAL")
 
 func severityNumber(level string) plog.SeverityNumber {
-	if len(level) > maxLevelLen {
+	if len(level) > maxLevelLen || strings.ContainsFunc(level, notASCII) {
 		return plog.SeverityNumberUnspecified
 	}
 	switch strings.ToUpper(level) {
@@ -98,3 +106,6 @@ func severityNumber(level string) plog.SeverityNumber {
 		return plog.SeverityNumberUnspecified
 	}
 }
+
+// notASCII guards against letters of other scripts of which the upper case is ASCII.
+func notASCII(r rune) bool { return r >= utf8.RuneSelf }

@@ -84,6 +84,8 @@ type subscriptionDecoder struct {
 	opts  SubscriptionOptions
 	logs  plog.Logs
 	stats SubscriptionStats
+	// staged has the resources of the document at hand, until it is known that they are wanted.
+	staged plog.ResourceLogsSlice
 
 	observedAt pcommon.Timestamp
 	message    subscriptionMessage
@@ -93,8 +95,8 @@ type subscriptionDecoder struct {
 	onEvent, onFilter                       func() error
 }
 
-// subscriptionMessage is the document at hand. Its events are in logs by the time that its other fields are known,
-// since keys may come in any order.
+// subscriptionMessage is the document at hand. Its events are staged by the time that its other fields are known, since
+// keys may come in any order.
 type subscriptionMessage struct {
 	messageType, owner, logGroup, logStream, policyLevel string
 
@@ -102,8 +104,6 @@ type subscriptionMessage struct {
 	hasEvents bool
 	// events is how many of them were begun.
 	events int
-	// firstResource is the index in logs of the first resource of this document.
-	firstResource int
 	// last is where the newest record went. Nearly every document has one origin only.
 	last    *originRecords
 	origins map[eventOrigin]*originRecords
@@ -130,15 +130,19 @@ type logEvent struct {
 
 type extractedField struct{ name, value string }
 
-// maxExtractedFields bounds what one event may carry. A filter pattern names each field that it captures and has at
-// most 1,024 characters.
-const maxExtractedFields = 256
+// maxExtractedFields bounds what one event may carry, and maxOrigins the accounts and regions of one document: each has
+// attributes of its own. A filter pattern, which names each field that it captures, has at most 1,024 characters.
+const (
+	maxExtractedFields = 64
+	maxOrigins         = 1000
+)
 
 func newSubscriptionDecoder(buf []byte, opts SubscriptionOptions) *subscriptionDecoder {
 	d := &subscriptionDecoder{
 		s:          scanner{buf: buf},
 		opts:       opts,
 		logs:       plog.NewLogs(),
+		staged:     plog.NewResourceLogsSlice(),
 		stats:      SubscriptionStats{DecodedBytes: len(buf)},
 		observedAt: pcommon.NewTimestampFromTime(opts.ObservedAt),
 		message:    subscriptionMessage{origins: map[eventOrigin]*originRecords{}},
@@ -150,9 +154,8 @@ func newSubscriptionDecoder(buf []byte, opts SubscriptionOptions) *subscriptionD
 
 func (d *subscriptionDecoder) document() error {
 	d.message = subscriptionMessage{
-		filters:       d.message.filters[:0],
-		firstResource: d.logs.ResourceLogs().Len(),
-		origins:       d.message.origins,
+		filters: d.message.filters[:0],
+		origins: d.message.origins,
 	}
 	clear(d.message.origins)
 	if err := d.s.object(d.onField); err != nil {
@@ -163,7 +166,7 @@ func (d *subscriptionDecoder) document() error {
 		return d.finishData()
 	case controlMessage:
 		d.stats.ControlMessages++
-		d.discardRecords()
+		d.discard()
 		return nil
 	case "":
 		return errors.New("messageType is missing")
@@ -211,7 +214,13 @@ func fieldName(key string) string {
 	}
 }
 
+// maxFilters bounds the filters that one document names. A log group may have two, and an account one policy.
+const maxFilters = 64
+
 func (d *subscriptionDecoder) filter() error {
+	if len(d.message.filters) == maxFilters {
+		return d.s.errorf("more than %d filters", maxFilters)
+	}
 	name, err := d.s.str()
 	d.message.filters = append(d.message.filters, name)
 	return err
@@ -231,7 +240,7 @@ func (d *subscriptionDecoder) finishData() error {
 		return errors.New("logEvents is missing")
 	}
 	if m.logGroup == d.opts.ExcludeLogGroup {
-		d.stats.ExcludedRecords += d.discardRecords()
+		d.stats.ExcludedRecords += d.discard()
 		return nil
 	}
 	for _, o := range m.origins {
@@ -240,6 +249,7 @@ func (d *subscriptionDecoder) finishData() error {
 			setLambdaSeverities(o.records)
 		}
 	}
+	d.staged.MoveAndAppendTo(d.logs.ResourceLogs())
 	return nil
 }
 
@@ -286,16 +296,12 @@ func firstNonEmpty(a, b string) string {
 	return b
 }
 
-// discardRecords takes the records of the document at hand out again and returns how many there were.
-func (d *subscriptionDecoder) discardRecords() (records int) {
+// discard drops the records of the document at hand and returns how many there were.
+func (d *subscriptionDecoder) discard() (records int) {
 	for _, o := range d.message.origins {
 		records += o.records.Len()
 	}
-	index := 0
-	d.logs.ResourceLogs().RemoveIf(func(plog.ResourceLogs) bool {
-		index++
-		return index > d.message.firstResource
-	})
+	d.staged = plog.NewResourceLogsSlice()
 	return records
 }
 
@@ -310,10 +316,12 @@ func (d *subscriptionDecoder) logEvent() error {
 	case !e.hasMessage:
 		err = errors.New("message is missing")
 	default:
-		d.appendRecord()
-		return nil
+		err = d.appendRecord()
 	}
-	return fmt.Errorf("event %d: %w", d.message.events, err)
+	if err != nil {
+		return fmt.Errorf("event %d: %w", d.message.events, err)
+	}
+	return nil
 }
 
 func (d *subscriptionDecoder) eventField(key string) (err error) {
@@ -361,14 +369,18 @@ func (d *subscriptionDecoder) extractedField(key string) error {
 	return err
 }
 
-func (d *subscriptionDecoder) appendRecord() {
+func (d *subscriptionDecoder) appendRecord() error {
 	e := &d.event
-	record := d.recordsOf(e.eventOrigin).AppendEmpty()
+	records, err := d.recordsOf(e.eventOrigin)
+	if err != nil {
+		return err
+	}
+	record := records.AppendEmpty()
 	record.SetTimestamp(pcommon.Timestamp(e.timestamp * int64(time.Millisecond)))
 	record.SetObservedTimestamp(d.observedAt)
 	record.Body().SetStr(strings.TrimSuffix(e.message, "\n"))
 	if e.id == "" && len(e.extracted) == 0 {
-		return
+		return nil
 	}
 	attrs := record.Attributes()
 	attrs.EnsureCapacity(1 + len(e.extracted))
@@ -378,20 +390,24 @@ func (d *subscriptionDecoder) appendRecord() {
 	for _, field := range e.extracted {
 		attrs.PutStr(extractedFieldPrefix+field.name, field.value)
 	}
+	return nil
 }
 
 // recordsOf returns where the events of an origin go.
-func (d *subscriptionDecoder) recordsOf(origin eventOrigin) plog.LogRecordSlice {
+func (d *subscriptionDecoder) recordsOf(origin eventOrigin) (plog.LogRecordSlice, error) {
 	m := &d.message
 	if m.last != nil && m.last.eventOrigin == origin {
-		return m.last.records
+		return m.last.records, nil
 	}
 	o, ok := m.origins[origin]
 	if !ok {
-		resource := d.logs.ResourceLogs().AppendEmpty()
+		if len(m.origins) == maxOrigins {
+			return plog.LogRecordSlice{}, d.s.errorf("more than %d accounts and regions", maxOrigins)
+		}
+		resource := d.staged.AppendEmpty()
 		o = &originRecords{origin, resource, resource.ScopeLogs().AppendEmpty().LogRecords()}
 		m.origins[origin] = o
 	}
 	m.last = o
-	return o.records
+	return o.records, nil
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -183,9 +184,12 @@ func TestDecodeSubscriptionMalformed(t *testing.T) {
 		"bad hex":                 {`{"messageType":"\u12g4"}`, "document 1: messageType: offset 16: bad \\u escape sequence"},
 		"nested too deep":         {`{"a":` + strings.Repeat("[", 1000), "document 1: a field that is not known: offset 134: nested more than 128 deep"},
 		"too many captures": {
-			head + `"logEvents":[{"extractedFields":{` + strings.Repeat(`"a":"b",`, 257) + `"c":"d"}}]}`,
-			"document 1: logEvents: event 1: offset 2161: more than 256 extracted fields",
+			head + `"logEvents":[{"extractedFields":{` + strings.Repeat(`"a":"b",`, 65) + `"c":"d"}}]}`,
+			"document 1: logEvents: event 1: offset 625: more than 64 extracted fields",
 		},
+		"too many filters":               {head + `"subscriptionFilters":[` + strings.Repeat(`"a",`, 65) + `"b"]}`, "document 1: subscriptionFilters: offset 352: more than 64 filters"},
+		"too many origins":               {documentOfOrigins(1001), "document 1: logEvents: event 1001: offset 80165: more than 1000 accounts and regions"},
+		"bad escape in a key":            {`{"a\x":1}`, "document 1: offset 6: a key ends here that has a bad escape sequence"},
 		"gzip header cut short":          {"\x1f\x8b\x08", "gzip header: unexpected EOF"},
 		"gzip cut short":                 {string(compress(t, document("g", "m"))[:60]), "gzip, after 14 decoded bytes: unexpected EOF"},
 		"gzip followed by text":          {string(compress(t, document("g", "m"))) + "more than ten bytes", "gzip, after 155 decoded bytes: gzip: invalid header"},
@@ -200,6 +204,37 @@ func TestDecodeSubscriptionMalformed(t *testing.T) {
 			assert.NotErrorIs(t, err, ErrTooLarge)
 		})
 	}
+}
+
+func documentOfOrigins(n int) string {
+	var events []string
+	for i := range n {
+		events = append(events, fmt.Sprintf(`{"timestamp":1,"message":"m","extractedFields":{"@aws.account":"%012d"}}`, i))
+	}
+	return `{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[` + strings.Join(events, ",") + `]}`
+}
+
+// What takes steps in proportion to the square of its length would not end within the time that tests have.
+func TestDecodeSubscriptionLongInput(t *testing.T) {
+	escapes := strings.Repeat(`\n`, 4<<20)
+	opts := testOptions()
+	opts.MaxDecodedBytes = 1 << 30
+	f := func(body string, records int) {
+		t.Helper()
+		logs, _, err := DecodeSubscription([]byte(body), opts)
+		require.NoError(t, err)
+		require.Equal(t, records, logs.LogRecordCount())
+	}
+	const head = `{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"/aws/lambda/f","logStream":"s",`
+	f(head+`"unknown":"`+escapes+`","logEvents":[]}`, 0)
+	f(head+`"`+escapes+`":1,"logEvents":[]}`, 0)
+	f(head+`"logEvents":[{"timestamp":1,"message":"`+escapes+`"}]}`, 1)
+	line, err := json.Marshal(`{"level":"INFO","m":"` + escapes + `"}`)
+	require.NoError(t, err)
+	f(head+`"logEvents":[{"timestamp":1,"message":`+string(line)+`}]}`, 1)
+	f(documentOfOrigins(1000), 1000)
+	control := `{"messageType":"CONTROL_MESSAGE","logEvents":[{"timestamp":1,"message":"m"}]}`
+	f(strings.Repeat(document("g", "m")+control, 50_000), 50_000)
 }
 
 func TestDecodeSubscriptionTooLarge(t *testing.T) {
@@ -274,6 +309,8 @@ func TestServiceName(t *testing.T) {
 	f("/aws/eks/prod/cluster", "prod")
 	f("/aws/rds/instance/db-1/error", "db-1")
 	f("/aws/rds/cluster/aurora-1/postgresql", "aurora-1")
+	f("/aws/OpenSearchService/domains/orders/search-logs", "orders")
+	f("/aws/vendedlogs/events/event-bus/main", "main")
 	f("/aws/ecs/containerinsights/web/performance", "web")
 	f("/aws/lambda-insights", "/aws/lambda-insights")
 	f("/aws/lambda/", "/aws/lambda/")
@@ -305,6 +342,9 @@ func TestLambdaSeverity(t *testing.T) {
 	f("[CRITICAL]\tm", plog.SeverityNumberFatal, "CRITICAL")
 	f("[not a level] m", plog.SeverityNumberUnspecified, "")
 	f("[", plog.SeverityNumberUnspecified, "")
+	f("a\tb\terror\tc", plog.SeverityNumberUnspecified, "")
+	f("[ınfo] m", plog.SeverityNumberUnspecified, "")
+	f(`{"level":"`+strings.Repeat("x", 1000)+`"}`, plog.SeverityNumberUnspecified, "")
 	f("START RequestId: 8f5c Version: $LATEST", plog.SeverityNumberUnspecified, "")
 	f("REPORT RequestId: 8f5c\tDuration: 1 ms\tBilled Duration: 1 ms\tMemory", plog.SeverityNumberUnspecified, "")
 	f("", plog.SeverityNumberUnspecified, "")
