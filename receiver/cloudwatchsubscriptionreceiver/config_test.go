@@ -59,6 +59,12 @@ func TestInvalidConfig(t *testing.T) {
 	}
 	f("endpoint", "", "`endpoint` must be host:port, found \"\"")
 	f("endpoint", "localhost", "`endpoint` must be host:port, found \"localhost\"")
+	f("endpoint", "localhost:99999", "`endpoint` must be host:port, found \"localhost:99999\"")
+	f("endpoint", "localhost:", "`endpoint` must be host:port, found \"localhost:\"")
+	f("transport", "udp", "transport")
+	f("compression_algorithms", []any{"", "br"}, "`compression_algorithms` must be of")
+	f("subscription_path", "/a?b=c", "`subscription_path` must be a path as it stands in requests")
+	f("subscription_path", "/%72eady", "`subscription_path` must be a path as it stands in requests")
 	f("max_request_body_size", -1, "`max_request_body_size` must not be negative, found -1")
 	f("max_decoded_bytes", 0, "`max_decoded_bytes` must be positive, found 0")
 	f("max_decoded_bytes", "64MiB", "'max_decoded_bytes'")

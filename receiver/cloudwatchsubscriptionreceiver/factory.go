@@ -5,6 +5,7 @@ package cloudwatchsubscriptionreceiver
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
@@ -20,6 +21,7 @@ const (
 	defaultMaxDecodedBytes  = 64 << 20
 	// defaultMaxRequestBody is what confighttp has for a default of its own. Stated here so that the configuration shows it.
 	defaultMaxRequestBody = 20 << 20
+	defaultReadTimeout    = time.Minute
 )
 
 // NewFactory returns the factory of the receiver.
@@ -35,6 +37,8 @@ func createDefaultConfig() component.Config {
 	server := confighttp.NewDefaultServerConfig()
 	server.NetAddr.Endpoint = defaultEndpoint
 	server.MaxRequestBodySize = defaultMaxRequestBody
+	// Without it, one slow sender would keep the Collector from stopping.
+	server.ReadTimeout = defaultReadTimeout
 	return &Config{
 		ServerConfig:     server,
 		SubscriptionPath: defaultSubscriptionPath,

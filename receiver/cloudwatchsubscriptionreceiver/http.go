@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -20,6 +21,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
 
 	"github.com/awsloki/awsloki/internal/awslogs"
 )
@@ -40,28 +42,63 @@ const retryAfter = time.Second
 func (r *subscriptionReceiver) newServer(ctx context.Context, host component.Host) (*http.Server, error) {
 	server, err := r.config.ServerConfig.ToServer(ctx, host.GetExtensions(), r.telemetry, http.HandlerFunc(r.route),
 		confighttp.WithErrorHandler(func(w http.ResponseWriter, req *http.Request, message string, status int) {
-			r.answerError(req.Context(), w, status, errors.New(message))
+			r.answerError(w, req, status, message)
 		}),
-		// A gzip body is inflated along with what is gzip within it, and by the same limit.
-		confighttp.WithDecoder("gzip", func(body io.ReadCloser) (io.ReadCloser, error) { return body, nil }),
 	)
 	if err != nil {
 		return nil, err
 	}
 	guarded := server.Handler
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.serving.Add(1)
+		defer r.serving.Done()
 		if req.URL.Path == readyPath {
 			ready(w, req)
 			return
 		}
-		guarded.ServeHTTP(w, req)
+		guarded.ServeHTTP(w, withArrival(req))
 	})
 	return server, nil
 }
 
+// arrival is a request's body as it comes from the network, before confighttp decodes it.
+type arrival struct {
+	io.ReadCloser
+	// length is what the sender states, -1 if it does not.
+	length int64
+	// read is how many bytes came, and err why no more did, if not because that was all.
+	read int64
+	err  error
+}
+
+type arrivalKey struct{}
+
+// withArrival makes the request's arrival known to the handler that reads it. A gzip body is left to that handler too,
+// which inflates what is gzip anyway: along with gzip within gzip, and by one limit.
+func withArrival(req *http.Request) *http.Request {
+	body := &arrival{ReadCloser: req.Body, length: req.ContentLength}
+	req = req.WithContext(context.WithValue(req.Context(), arrivalKey{}, body))
+	req.Body = body
+	switch strings.ToLower(req.Header.Get("Content-Encoding")) {
+	case "gzip", "x-gzip", "identity": // RFC 9110, section 8.4.1
+		req.Header.Del("Content-Encoding")
+	}
+	return req
+}
+
+// Read implements io.Reader.
+func (a *arrival) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	a.read += int64(n)
+	if err != nil && err != io.EOF { //nolint:errorlint // an io.Reader returns io.EOF itself
+		a.err = err
+	}
+	return n, err
+}
+
 func ready(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
-		w.Header().Set("Allow", http.MethodGet)
+		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
@@ -69,67 +106,78 @@ func ready(w http.ResponseWriter, req *http.Request) {
 }
 
 func (r *subscriptionReceiver) route(w http.ResponseWriter, req *http.Request) {
-	ctx := req.Context()
 	switch {
 	case req.URL.Path != r.config.SubscriptionPath:
-		r.answerError(ctx, w, http.StatusNotFound, errors.New("no such path"))
+		r.answerError(w, req, http.StatusNotFound, "no such path")
 	case req.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		r.answerError(ctx, w, http.StatusMethodNotAllowed, errors.New("method not allowed"))
+		r.answerError(w, req, http.StatusMethodNotAllowed, "method not allowed")
 	default:
 		r.subscription(w, req)
 	}
 }
 
-// subscription takes subscription messages. All are decoded before any is handed on, so that an error answer means
-// that nothing was taken.
+// subscription takes subscription messages. All are decoded before any is handed on, so that nothing was taken of a
+// request that is malformed.
 func (r *subscriptionReceiver) subscription(w http.ResponseWriter, req *http.Request) {
 	ctx := req.Context()
-	body, err := readBody(req)
+	body, status, err := r.readBody(req)
 	if err != nil {
-		r.answerError(ctx, w, statusOf(err), err)
+		r.refuse(w, req, status, err)
 		return
 	}
-	r.metrics.ReceiverCloudwatchsubscriptionRequestBytes.Add(ctx, int64(len(body)))
 	logs, stats, err := awslogs.DecodeSubscription(body, awslogs.SubscriptionOptions{
 		MaxDecodedBytes: r.config.MaxDecodedBytes,
 		Region:          req.Header.Get(regionHeader),
 		ExcludeLogGroup: req.Header.Get(forwarderLogGroupHeader),
 		ObservedAt:      time.Now(),
 	})
-	if err != nil {
-		r.answerError(ctx, w, statusOf(err), err)
+	switch {
+	case errors.Is(err, awslogs.ErrTooLarge):
+		r.refuse(w, req, http.StatusRequestEntityTooLarge, err)
+		return
+	case err != nil:
+		r.refuse(w, req, http.StatusBadRequest, err)
 		return
 	}
 	records := logs.LogRecordCount()
 	if err := r.consume(ctx, logs); err != nil {
-		r.answerConsumeError(ctx, w, err)
+		r.answerConsumeError(w, req, err)
 		return
 	}
 	r.countDocuments(ctx, stats)
-	r.answer(ctx, w, http.StatusOK, answer{Accepted: records})
+	r.answer(w, req, http.StatusOK, answer{Accepted: records})
 }
 
 // firstRead bounds the memory that a request gets for a length that it only states.
 const firstRead = 1 << 20
 
-// readBody reads the whole body, which the server has limited.
-func readBody(req *http.Request) ([]byte, error) {
-	stated := min(max(req.ContentLength, 0), firstRead)
+// readBody reads the whole body, which the server has limited. An error comes with the answer to it.
+func (r *subscriptionReceiver) readBody(req *http.Request) (data []byte, status int, err error) {
+	arrived := req.Context().Value(arrivalKey{}).(*arrival)
+	stated := min(max(arrived.length, 0), firstRead)
 	// With room for one read more, the buffer need not grow to find the end.
 	body := bytes.NewBuffer(make([]byte, 0, stated+bytes.MinRead))
-	if _, err := body.ReadFrom(req.Body); err != nil {
-		return nil, fmt.Errorf("read the request: %w", err)
+	_, err = body.ReadFrom(req.Body)
+	r.metrics.ReceiverCloudwatchsubscriptionRequestBytes.Add(req.Context(), arrived.read, r.attributes())
+	if err == nil {
+		return body.Bytes(), 0, nil
 	}
-	return body.Bytes(), nil
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d bytes", r.config.ServerConfig.MaxRequestBodySize)
+	}
+	if arrived.err != nil {
+		// The network's own words name addresses. Who sent this may send it again.
+		return nil, http.StatusRequestTimeout, errors.New("the body did not arrive in whole, or not in time")
+	}
+	return nil, http.StatusBadRequest, fmt.Errorf("decode the body: %w", err)
 }
 
-// statusOf says which answer an error is that the sender is to blame for.
-func statusOf(err error) int {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || errors.Is(err, awslogs.ErrTooLarge) {
-		return http.StatusRequestEntityTooLarge
-	}
-	return http.StatusBadRequest
+// refuse answers what the sender is to blame for, and tells the operator.
+func (r *subscriptionReceiver) refuse(w http.ResponseWriter, req *http.Request, status int, err error) {
+	r.telemetry.Logger.Warn("Refused a request.", zap.Int("http.response.status_code", status), zap.Error(err),
+		zap.String("client.address", req.RemoteAddr), zap.String("forwarder.region", req.Header.Get(regionHeader)))
+	r.answerError(w, req, status, err.Error())
 }
 
 // consume hands records on. Control messages and empty batches have none.
@@ -144,21 +192,28 @@ func (r *subscriptionReceiver) consume(ctx context.Context, logs plog.Logs) erro
 	return err
 }
 
-func (r *subscriptionReceiver) answerConsumeError(ctx context.Context, w http.ResponseWriter, err error) {
+// answerConsumeError keeps to itself what the pipeline said: a component may quote a line, or name other hosts.
+func (r *subscriptionReceiver) answerConsumeError(w http.ResponseWriter, req *http.Request, err error) {
 	if consumererror.IsPermanent(err) {
-		r.answerError(ctx, w, http.StatusUnprocessableEntity, fmt.Errorf("the pipeline will not take this: %w", err))
+		r.telemetry.Logger.Error("The pipeline will not take a request.", zap.Error(err))
+		r.answerError(w, req, http.StatusUnprocessableEntity, "the pipeline will not take this")
 		return
 	}
+	r.telemetry.Logger.Warn("The pipeline cannot take a request now.", zap.Error(err))
 	w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
-	r.answerError(ctx, w, http.StatusServiceUnavailable, fmt.Errorf("the pipeline cannot take this now: %w", err))
+	r.answerError(w, req, http.StatusServiceUnavailable, "the pipeline cannot take this now")
 }
 
 func (r *subscriptionReceiver) countDocuments(ctx context.Context, stats awslogs.SubscriptionStats) {
-	m := r.metrics
-	m.ReceiverCloudwatchsubscriptionDecodedBytes.Add(ctx, int64(stats.DecodedBytes))
-	m.ReceiverCloudwatchsubscriptionDocuments.Add(ctx, int64(stats.Documents-stats.ControlMessages))
-	m.ReceiverCloudwatchsubscriptionControlMessages.Add(ctx, int64(stats.ControlMessages))
-	m.ReceiverCloudwatchsubscriptionExcludedRecords.Add(ctx, int64(stats.ExcludedRecords))
+	m, attributes := r.metrics, r.attributes()
+	m.ReceiverCloudwatchsubscriptionDecodedBytes.Add(ctx, int64(stats.DecodedBytes), attributes)
+	m.ReceiverCloudwatchsubscriptionDocuments.Add(ctx, int64(stats.Documents-stats.ControlMessages), attributes)
+	m.ReceiverCloudwatchsubscriptionControlMessages.Add(ctx, int64(stats.ControlMessages), attributes)
+	m.ReceiverCloudwatchsubscriptionExcludedRecords.Add(ctx, int64(stats.ExcludedRecords), attributes)
+}
+
+func (r *subscriptionReceiver) attributes(more ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(append(more, r.id)...))
 }
 
 // answer is the body of every answer but that of the health check.
@@ -169,13 +224,12 @@ type answer struct {
 	Error string `json:"error,omitempty"`
 }
 
-func (r *subscriptionReceiver) answerError(ctx context.Context, w http.ResponseWriter, status int, err error) {
-	r.answer(ctx, w, status, answer{Error: err.Error()})
+func (r *subscriptionReceiver) answerError(w http.ResponseWriter, req *http.Request, status int, message string) {
+	r.answer(w, req, status, answer{Error: message})
 }
 
-func (r *subscriptionReceiver) answer(ctx context.Context, w http.ResponseWriter, status int, a answer) {
-	r.metrics.ReceiverCloudwatchsubscriptionRequests.Add(ctx, 1,
-		metric.WithAttributeSet(attribute.NewSet(attribute.Int("http.response.status_code", status))))
+func (r *subscriptionReceiver) answer(w http.ResponseWriter, req *http.Request, status int, a answer) {
+	r.metrics.ReceiverCloudwatchsubscriptionRequests.Add(req.Context(), 1, r.attributes(attribute.Int("http.response.status_code", status)))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// The sender may have gone by now. It will send again.

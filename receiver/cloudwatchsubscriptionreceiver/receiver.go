@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/metadata"
 )
@@ -29,8 +30,12 @@ type subscriptionReceiver struct {
 	obsreport *receiverhelper.ObsReport
 	metrics   *metadata.TelemetryBuilder
 
+	// id tells the metrics of several receivers apart.
+	id attribute.KeyValue
+
 	// server is nil until Start.
-	server  *http.Server
+	server *http.Server
+	// serving counts the server and the requests that it has.
 	serving sync.WaitGroup
 }
 
@@ -53,6 +58,7 @@ func newSubscriptionReceiver(set receiver.Settings, config *Config, next consume
 		telemetry: set.TelemetrySettings,
 		obsreport: obsreport,
 		metrics:   metrics,
+		id:        attribute.String("receiver", set.ID.String()),
 	}, nil
 }
 
@@ -75,13 +81,17 @@ func (r *subscriptionReceiver) Start(ctx context.Context, host component.Host) e
 	return nil
 }
 
-// Shutdown takes no new requests and waits for the answers to those that it has.
+// Shutdown takes no new requests and waits for the answers to those that it has. When ctx is done before, their
+// connections are cut. Nothing is handed on any more when it returns.
 func (r *subscriptionReceiver) Shutdown(ctx context.Context) error {
 	defer r.metrics.Shutdown()
 	if r.server == nil {
 		return nil
 	}
 	err := r.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, r.server.Close())
+	}
 	r.serving.Wait()
 	return err
 }

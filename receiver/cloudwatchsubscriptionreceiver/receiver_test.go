@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -31,8 +32,11 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/metadata"
 	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/metadatatest"
@@ -50,6 +54,7 @@ type started struct {
 	t        *testing.T
 	base     string
 	receiver component.Component
+	id       string
 }
 
 func startReceiver(t *testing.T, next consumer.Logs, change func(*Config), tel *componenttest.Telemetry, h component.Host) *started {
@@ -67,7 +72,7 @@ func startReceiver(t *testing.T, next consumer.Logs, change func(*Config), tel *
 	require.NoError(t, err)
 	require.NoError(t, r.Start(t.Context(), h))
 	t.Cleanup(func() { require.NoError(t, r.Shutdown(context.Background())) })
-	return &started{t, "http://" + config.ServerConfig.NetAddr.Endpoint, r}
+	return &started{t, "http://" + config.ServerConfig.NetAddr.Endpoint, r, set.ID.String()}
 }
 
 func freeAddress(t *testing.T) string {
@@ -132,6 +137,8 @@ func TestAccepted(t *testing.T) {
 		"gzip":                       {compress(t, two), nil, 2},
 		"gzip, and the header says":  {compress(t, two), []string{"Content-Encoding", "gzip"}, 2},
 		"plain, but the header lies": {two, []string{"Content-Encoding", "gzip"}, 2},
+		"gzip by another name":       {compress(t, two), []string{"Content-Encoding", "X-GZip"}, 2},
+		"no encoding, and says so":   {two, []string{"Content-Encoding", "identity"}, 2},
 		"gzip within gzip":           {compress(t, compress(t, two)), []string{"Content-Encoding", "gzip"}, 2},
 		"many members":               {append(compress(t, two), compress(t, document("c"))...), nil, 3},
 		"control message":            {compress(t, control), nil, 0},
@@ -195,11 +202,18 @@ func TestRefused(t *testing.T) {
 	f(append(good, "secret"...), 400, "document 2: offset 171: expected an object")
 	f(document(strings.Repeat("x", 10_000)), 413, "input too large: it decodes to more than 10000 bytes")
 	f(compress(t, document(strings.Repeat("x", 1_000_000))), 413, "input too large: it decodes to more than 10000 bytes")
-	f(document(strings.Repeat("x", 20_000)), 413, "read the request: http: request body too large")
+	f(document(strings.Repeat("x", 20_000)), 413, "the body has more than 20000 bytes")
 
 	resp, text := s.post(good, "Content-Encoding", "br")
 	assert.Equal(t, 400, resp.StatusCode)
 	assert.JSONEq(t, `{"accepted":0,"error":"unsupported Content-Encoding: br"}`, text)
+	zw, err := zstd.NewWriter(nil)
+	require.NoError(t, err)
+	resp, _ = s.post(zw.EncodeAll(document(strings.Repeat("x", 30_000)), nil), "Content-Encoding", "zstd")
+	assert.Equal(t, 413, resp.StatusCode)
+	resp, text = s.post([]byte("no zstd, and secret"), "Content-Encoding", "zstd")
+	assert.Equal(t, 400, resp.StatusCode)
+	assert.NotContains(t, text, "secret")
 	resp, text = s.do(http.MethodGet, defaultSubscriptionPath, nil)
 	assert.Equal(t, 405, resp.StatusCode)
 	assert.Equal(t, "POST", resp.Header.Get("Allow"))
@@ -211,6 +225,7 @@ func TestRefused(t *testing.T) {
 	assert.Empty(t, sink.AllLogs())
 }
 
+// What the pipeline says stays here: it may quote a line.
 func TestPipelineErrors(t *testing.T) {
 	f := func(err error, status int, retryAfter, text string) {
 		t.Helper()
@@ -220,8 +235,67 @@ func TestPipelineErrors(t *testing.T) {
 		assert.Equal(t, retryAfter, resp.Header.Get("Retry-After"))
 		assert.JSONEq(t, text, got)
 	}
-	f(errors.New("queue is full"), 503, "1", `{"accepted":0,"error":"the pipeline cannot take this now: queue is full"}`)
-	f(consumererror.NewPermanent(errors.New("bad")), 422, "", `{"accepted":0,"error":"the pipeline will not take this: Permanent error: bad"}`)
+	f(errors.New("cannot parse secret"), 503, "1", `{"accepted":0,"error":"the pipeline cannot take this now"}`)
+	f(consumererror.NewPermanent(errors.New("bad secret")), 422, "", `{"accepted":0,"error":"the pipeline will not take this"}`)
+}
+
+// A body that does not arrive is nobody's mistake: the sender may try again.
+func TestBodyDoesNotArrive(t *testing.T) {
+	sink := new(consumertest.LogsSink)
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
+	s := startReceiver(t, sink, func(c *Config) { c.ServerConfig.ReadTimeout = 50 * time.Millisecond }, tel, componenttest.NewNopHost())
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "POST "+defaultSubscriptionPath+" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+	require.NoError(t, err)
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	assert.Contains(t, string(answer), "408 Request Timeout")
+	assert.Contains(t, string(answer), `{"accepted":0,"error":"the body did not arrive in whole, or not in time"}`)
+
+	gone, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+	require.NoError(t, err)
+	_, err = io.WriteString(gone, "POST "+defaultSubscriptionPath+" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+	require.NoError(t, err)
+	require.NoError(t, gone.Close())
+	require.Eventually(t, func() bool { return requestsByStatus(t, tel)[408] == 2 }, 10*time.Second, time.Millisecond)
+	assert.Empty(t, sink.AllLogs())
+}
+
+func requestsByStatus(t *testing.T, tel *componenttest.Telemetry) map[int64]int64 {
+	t.Helper()
+	requests, err := tel.GetMetric("otelcol_receiver_cloudwatchsubscription_requests")
+	require.NoError(t, err)
+	byStatus := map[int64]int64{}
+	for _, point := range requests.Data.(metricdata.Sum[int64]).DataPoints {
+		status, _ := point.Attributes.Value("http.response.status_code")
+		byStatus[status.AsInt64()] = point.Value
+	}
+	return byStatus
+}
+
+// The operator hears why a request was refused.
+func TestRefusalIsLogged(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	config := createDefaultConfig().(*Config)
+	config.ServerConfig.NetAddr.Endpoint = freeAddress(t)
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.Logger = zap.New(core)
+	r, err := NewFactory().CreateLogs(t.Context(), set, config, consumertest.NewErr(errors.New("full")))
+	require.NoError(t, err)
+	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	defer func() { require.NoError(t, r.Shutdown(context.Background())) }()
+	s := &started{t, "http://" + config.ServerConfig.NetAddr.Endpoint, r, set.ID.String()}
+	s.post([]byte(`{"messageType":"secret"}`), regionHeader, "eu-west-1")
+	s.post(document("secret"))
+	require.Len(t, logs.All(), 2)
+	assert.Equal(t, "Refused a request.", logs.All()[0].Message)
+	fields := logs.All()[0].ContextMap()
+	assert.Equal(t, "document 1: messageType is neither DATA_MESSAGE nor CONTROL_MESSAGE", fields["error"])
+	assert.Equal(t, "eu-west-1", fields["forwarder.region"])
+	assert.Equal(t, "The pipeline cannot take a request now.", logs.All()[1].Message)
 }
 
 func TestReady(t *testing.T) {
@@ -285,7 +359,7 @@ func TestMetrics(t *testing.T) {
 	s.post([]byte("nonsense"))
 
 	points := func(value int64) []metricdata.DataPoint[int64] {
-		return []metricdata.DataPoint[int64]{{Value: value}}
+		return []metricdata.DataPoint[int64]{{Value: value, Attributes: attribute.NewSet(attribute.String("receiver", s.id))}}
 	}
 	ignore := []metricdatatest.Option{metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars()}
 	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDocuments(t, tel, points(2), ignore...)
@@ -293,14 +367,7 @@ func TestMetrics(t *testing.T) {
 	metadatatest.AssertEqualReceiverCloudwatchsubscriptionExcludedRecords(t, tel, points(1), ignore...)
 	metadatatest.AssertEqualReceiverCloudwatchsubscriptionRequestBytes(t, tel, points(int64(len(body)+len(own)+len("nonsense"))), ignore...)
 	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDecodedBytes(t, tel, points(int64(len(two)+len(control)+len(own))), ignore...)
-	requests, err := tel.GetMetric("otelcol_receiver_cloudwatchsubscription_requests")
-	require.NoError(t, err)
-	byStatus := map[int64]int64{}
-	for _, point := range requests.Data.(metricdata.Sum[int64]).DataPoints {
-		status, _ := point.Attributes.Value("http.response.status_code")
-		byStatus[status.AsInt64()] = point.Value
-	}
-	assert.Equal(t, map[int64]int64{200: 2, 400: 1}, byStatus)
+	assert.Equal(t, map[int64]int64{200: 2, 400: 1}, requestsByStatus(t, tel))
 }
 
 // Shutdown waits for the answers to the requests that are there.
@@ -337,4 +404,24 @@ func TestShutdownWaits(t *testing.T) {
 	close(leave)
 	require.NoError(t, <-down)
 	wg.Wait()
+}
+
+// A sender that takes its time keeps the Collector from stopping no longer than it has time to stop.
+func TestShutdownCutsConnections(t *testing.T) {
+	sink := new(consumertest.LogsSink)
+	s := startReceiver(t, sink, nil, nil, componenttest.NewNopHost())
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	body := document("late")
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", defaultSubscriptionPath, len(body))
+	require.NoError(t, err)
+	// The answer to Expect shows that the handler reads.
+	_, err = io.ReadFull(conn, make([]byte, len("HTTP/1.1 100 Continue")))
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.receiver.Shutdown(ctx), context.DeadlineExceeded)
+	_, _ = conn.Write(body)
+	assert.Empty(t, sink.AllLogs())
 }
