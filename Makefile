@@ -3,13 +3,15 @@
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
 
-BUILD    := $(CURDIR)/_build
-COLLECTOR := $(BUILD)/otelcol-awsloki
-LOKI     := $(BUILD)/loki
-FORWARDER := $(BUILD)/lambdaforwarder
-LINTER   := $(BUILD)/golangci-lint
+# One target after another: some rewrite what others read.
+.NOTPARALLEL:
 
-VERSION  := $(shell sed -n 's/^  version: //p' builder-config.yaml)
+BUILD     := _build
+COLLECTOR := $(BUILD)/otelcol-awsloki
+LOKI      := $(BUILD)/loki
+FORWARDER := $(BUILD)/lambdaforwarder
+LINTER    := $(BUILD)/golangci-lint
+
 MODULES  := . e2e e2e/loki tools tools/lint
 EXAMPLES := config.yaml $(wildcard examples/*.yaml)
 
@@ -17,6 +19,7 @@ BUILDER  := go tool -modfile=tools/go.mod builder
 # The Lambda runs on Linux, without the parts of aws-lambda-go that only the retired go1.x runtime needs.
 LAMBDA_BUILD := CGO_ENABLED=0 GOOS=linux go build -trimpath -tags lambda.norpc \
 	-ldflags '-s -w'
+
 PRODUCT_SOURCES := $(shell find exporter internal processor receiver -name '*.go' -not -name '*_test.go')
 LAMBDA_SOURCES  := $(shell find internal lambdaforwarder -name '*.go' -not -name '*_test.go')
 
@@ -49,13 +52,13 @@ $(FORWARDER): go.mod go.sum $(LAMBDA_SOURCES)
 
 $(FORWARDER)-%.zip: go.mod go.sum $(LAMBDA_SOURCES)
 	GOARCH=$* $(LAMBDA_BUILD) -o $(BUILD)/$*/bootstrap ./lambdaforwarder
-	cd tools && go run ./lambdazip $@ $(BUILD)/$*/bootstrap
+	cd tools && go run ./lambdazip ../$@ ../$(BUILD)/$*/bootstrap
 
 .PHONY: loki
 loki: $(LOKI) ## Build Loki itself, for the demo and the tests: _build/loki
 
 $(LOKI): e2e/loki/go.mod e2e/loki/go.sum
-	cd e2e/loki && CGO_ENABLED=0 go build -o $@ github.com/grafana/loki/v3/cmd/loki
+	cd e2e/loki && CGO_ENABLED=0 go build -o ../../$@ github.com/grafana/loki/v3/cmd/loki
 
 .PHONY: test
 test: unit generated tidy validate e2e ## Everything that must pass
@@ -81,10 +84,13 @@ generate: ## Write mdatagen's files anew
 
 .PHONY: generated
 generated: ## Check that mdatagen's files are up to date
-	@before=$$(git status --porcelain --untracked-files=all | sort; git diff | sha256sum); \
-	$(MAKE) --no-print-directory generate; \
-	after=$$(git status --porcelain --untracked-files=all | sort; git diff | sha256sum); \
-	[[ "$$before" == "$$after" ]] || { echo "generated files are not up to date: run make generate" >&2; git status --short >&2; exit 1; }
+	@set -e; copy=$(BUILD)/generated; rm -rf $$copy; mkdir -p $$copy; \
+	cp -R exporter internal processor receiver tools go.mod go.sum $$copy; \
+	(cd $$copy && go generate ./...); \
+	for part in exporter processor receiver; do \
+		diff -r $$part $$copy/$$part || { echo "generated files are not up to date: run make generate" >&2; exit 1; }; \
+	done; \
+	rm -rf $$copy
 
 .PHONY: tidy
 tidy: ## Check that go.mod and go.sum are tidy, in every module
@@ -96,10 +102,11 @@ tidy: ## Check that go.mod and go.sum are tidy, in every module
 .PHONY: lint
 lint: $(LINTER) ## Run the linters
 	$(LINTER) run
-	cd e2e && $(LINTER) run --config ../.golangci.yml
+	cd e2e && ../$(LINTER) run --config ../.golangci.yml
+	cd tools && ../$(LINTER) run --config ../.golangci.yml
 
 $(LINTER): tools/lint/go.mod tools/lint/go.sum
-	cd tools/lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	cd tools/lint && go build -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: bench
 bench: ## Run the benchmarks
@@ -115,5 +122,5 @@ fuzz: ## Run every fuzz target for FUZZTIME
 	done
 
 .PHONY: clean
-clean: ## Remove what the targets above left
-	rm -rf $(BUILD) data
+clean: ## Remove what was built, but not ./data, where make run keeps its queue
+	rm -rf $(BUILD)

@@ -29,7 +29,8 @@ func (p *pipeline) outageMessage(n int) cloudwatch.Message {
 	})
 }
 
-// requireAll checks that every event of the messages is in Loki, and reports how many lines are there more than once.
+// requireAll checks that every event of the messages is in Loki, and logs how many lines are there more than once: those
+// whose answer was lost when Loki or the collector went away are sent again.
 func (p *pipeline) requireAll(messages []cloudwatch.Message) {
 	p.Helper()
 	lines := p.await(`{log_group=~"/aws/lambda/outage-.*"}`, len(messages)*outageEvents)
@@ -81,8 +82,9 @@ func TestCollectorAway(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		result, err := p.function.Invoke(t.Context(), m.LambdaEvent(), functionTimeout)
-		assert.NoError(t, err)
-		assert.Nil(t, result.FunctionError)
+		if assert.NoError(t, err) {
+			assert.Nil(t, result.FunctionError)
+		}
 	})
 	require.NoError(t, p.collector.Start(t.Context()))
 	wg.Wait()
@@ -141,7 +143,7 @@ func TestQueueFull(t *testing.T) {
 		case 503:
 			refused = true
 			assert.Equal(t, "1", response.header.Get("Retry-After"))
-			assert.Contains(t, response.body, "the pipeline cannot take this now: sending queue is full")
+			assert.Contains(t, response.body, "the pipeline cannot take this now")
 		default:
 			require.Fail(t, "an answer that was not expected", response)
 		}

@@ -5,8 +5,11 @@ package e2e
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +71,7 @@ func TestBadInput(t *testing.T) {
 		"JSON of another shape":  {"", "", []byte(`{"Records":[{"eventSource":"aws:s3"}]}`), 400, "document 1: messageType is missing"},
 		"second document is bad": {"", "", append(good.JSON(), "{}"...), 400, "document 2: messageType is missing"},
 		"decodes to too much":    {"", "", large.Gzip(), 413, "input too large: it decodes to more than 100000 bytes"},
-		"body too large":         {"", "", huge.JSON(), 413, "http: request body too large"},
+		"body too large":         {"", "", huge.JSON(), 413, "the body has more than 200000 bytes"},
 		"wrong path":             {"", "/loki/api/v1/push", good.Gzip(), 404, "no such path"},
 		"wrong method":           {http.MethodPut, "", good.Gzip(), 405, "method not allowed"},
 	} {
@@ -96,6 +99,54 @@ func TestBadInput(t *testing.T) {
 	log, err := p.collector.Log()
 	require.NoError(t, err)
 	assert.NotContains(t, log, strings.TrimSpace(good.LogEvents[0].Message), "the collector's own log holds no lines")
+}
+
+// Records that Loki would refuse a whole request for reach it, and so do their neighbours.
+func TestRecordsThatLokiDislikes(t *testing.T) {
+	overlay := writeFile(t, "processors: {restamp: {timestamps: never}}")
+	p := startPipeline(t, shippedConfig, stack.CollectorOptions{Args: []string{"--config", overlay}})
+	resource := func(service, record string) string {
+		return `{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"` + service + `"}}]},"scopeLogs":[{"logRecords":[` + record + `]}]}`
+	}
+	now := strconv.FormatInt(time.Now().UnixNano(), 10)
+	logs := `{"resourceLogs":[` + strings.Join([]string{
+		resource("good", `{"timeUnixNano":"`+now+`","body":{"stringValue":"good"}}`),
+		resource("label \ufffd", `{"timeUnixNano":"`+now+`","body":{"stringValue":"label"}}`),
+		resource("good", `{"timeUnixNano":"11651379494838206464","body":{"stringValue":"time"}}`),
+		resource("good", `{"timeUnixNano":"`+now+`","body":{"stringValue":"names"},"attributes":[`+
+			`{"key":"_","value":{"stringValue":"a"}},{"key":"","value":{"stringValue":"b"}},{"key":"日本","value":{"stringValue":"c"}},`+
+			`{"key":"__error__","value":{"stringValue":"d"}}]}`),
+	}, ",") + `]}`
+	resp, err := http.Post(p.collector.OTLPHTTP()+"/v1/logs", "application/json", strings.NewReader(logs))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	var found []string
+	for _, line := range p.await(`{service_name=~".+"}`, 4) {
+		found = append(found, line.Line)
+	}
+	assert.ElementsMatch(t, []string{"good", "label", "time", "names"}, found)
+	metrics, err := p.collector.Metrics(t.Context())
+	require.NoError(t, err)
+	assert.InDelta(t, 4, metrics.Sum("otelcol_exporter_loki_delivered_lines"), 0)
+	assert.Zero(t, metrics.Sum("otelcol_exporter_loki_refused_lines"))
+}
+
+// What Loki refuses is counted.
+func TestRefusedByLoki(t *testing.T) {
+	p := startPipeline(t, "../examples/in-memory.yaml", stack.CollectorOptions{})
+	old := cloudwatch.Generate(cloudwatch.Source{LogStream: "old", Start: p.started.AddDate(0, 0, -30), Events: 3})
+	require.Equal(t, 200, p.post(old.Gzip(), nil).status)
+	require.NoError(t, stack.Eventually(t.Context(), arrival, func(ctx context.Context) error {
+		metrics, err := p.collector.Metrics(ctx)
+		if err == nil && metrics.Sum("otelcol_exporter_loki_refused_lines", "http_response_status_code", "400", "exporter", "loki") != 3 {
+			err = errors.New("not counted")
+		}
+		return err
+	}))
+	log, err := p.collector.Log()
+	require.NoError(t, err)
+	assert.Contains(t, log, "has timestamp too old")
 }
 
 func TestCredentials(t *testing.T) {

@@ -12,6 +12,9 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/processor/processortest"
+
+	"github.com/awsloki/awsloki/processor/restampprocessor/internal/metadata"
 )
 
 const benchmarkRecords = 1000
@@ -41,7 +44,7 @@ func newBenchmarkProcessor(tb testing.TB, change func(*Config)) *restampProcesso
 	cfg := createDefaultConfig().(*Config)
 	cfg.Instance.Value = "collector-1"
 	change(cfg)
-	p, err := newRestampProcessor(componenttest.NewNopTelemetrySettings(), cfg)
+	p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), cfg)
 	require.NoError(tb, err)
 	require.NoError(tb, p.start(tb.Context(), componenttest.NewNopHost()))
 	return p

@@ -35,7 +35,7 @@ func createDefaultConfig() component.Config {
 }
 
 func createLogs(ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Logs) (processor.Logs, error) {
-	p, err := newRestampProcessor(set.TelemetrySettings, cfg.(*Config))
+	p, err := newRestampProcessor(set, cfg.(*Config))
 	if err != nil {
 		return nil, err
 	}

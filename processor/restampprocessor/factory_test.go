@@ -70,7 +70,7 @@ func TestConsumeLogs(t *testing.T) {
 // timestamp twice in a stream that both write to.
 func TestProcessorsShareTheirClock(t *testing.T) {
 	t.Parallel()
-	set := componenttest.NewNopTelemetrySettings()
+	set := processortest.NewNopSettings(metadata.Type)
 	a, err := newRestampProcessor(set, createDefaultConfig().(*Config))
 	require.NoError(t, err)
 	b, err := newRestampProcessor(set, createDefaultConfig().(*Config))

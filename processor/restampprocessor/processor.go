@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
@@ -27,13 +28,13 @@ type restampProcessor struct {
 	clock     *arrivalClock
 	hostname  func() (string, error)
 	telemetry *metadata.TelemetryBuilder
-	reason    metric.MeasurementOption
+	always    metric.MeasurementOption
 
 	instance string // the instance attribute's value, set by start
 }
 
-func newRestampProcessor(set component.TelemetrySettings, cfg *Config) (*restampProcessor, error) {
-	telemetry, err := metadata.NewTelemetryBuilder(set)
+func newRestampProcessor(set processor.Settings, cfg *Config) (*restampProcessor, error) {
+	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +43,8 @@ func newRestampProcessor(set component.TelemetrySettings, cfg *Config) (*restamp
 		clock:     processClock,
 		hostname:  os.Hostname,
 		telemetry: telemetry,
-		reason:    metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", reasonAlways))),
+		always: metric.WithAttributeSet(attribute.NewSet(
+			attribute.String("processor", set.ID.String()), attribute.String("reason", reasonAlways))),
 	}, nil
 }
 
@@ -108,7 +110,7 @@ func (p *restampProcessor) restamp(ctx context.Context, ld plog.Logs) {
 			}
 		}
 	}
-	p.telemetry.ProcessorRestampReplaced.Add(ctx, int64(n), p.reason)
+	p.telemetry.ProcessorRestampReplaced.Add(ctx, int64(n), p.always)
 }
 
 // keepOriginal leaves an attribute that is there already as it is: a record

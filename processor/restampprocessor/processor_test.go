@@ -10,13 +10,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/processor/processortest"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 
+	"github.com/awsloki/awsloki/processor/restampprocessor/internal/metadata"
 	"github.com/awsloki/awsloki/processor/restampprocessor/internal/metadatatest"
 )
 
@@ -55,7 +58,7 @@ func newTestProcessor(t *testing.T, clock *arrivalClock, change func(*Config)) *
 	cfg := createDefaultConfig().(*Config)
 	cfg.Instance.Value = "collector-1"
 	change(cfg)
-	p, err := newRestampProcessor(componenttest.NewNopTelemetrySettings(), cfg)
+	p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), cfg)
 	require.NoError(t, err)
 	p.clock = clock
 	require.NoError(t, p.start(t.Context(), componenttest.NewNopHost()))
@@ -260,7 +263,7 @@ func TestInstanceName(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p, err := newRestampProcessor(componenttest.NewNopTelemetrySettings(), &Config{Instance: tt.cfg})
+			p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), &Config{Instance: tt.cfg})
 			require.NoError(t, err)
 			p.hostname = tt.hostname
 			err = p.start(t.Context(), componenttest.NewNopHost())
@@ -293,7 +296,8 @@ func TestTelemetry(t *testing.T) {
 		want       []metricdata.DataPoint[int64]
 	}{
 		{TimestampsAlways, []metricdata.DataPoint[int64]{
-			{Value: 2, Attributes: attribute.NewSet(attribute.String("reason", "always"))},
+			{Value: 2, Attributes: attribute.NewSet(
+				attribute.String("processor", "restamp/test"), attribute.String("reason", "always"))},
 		}},
 		{TimestampsNever, nil},
 	} {
@@ -301,7 +305,10 @@ func TestTelemetry(t *testing.T) {
 			t.Parallel()
 			tel := componenttest.NewTelemetry()
 			t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
-			p, err := newRestampProcessor(tel.NewTelemetrySettings(), &Config{Timestamps: tt.timestamps})
+			set := processortest.NewNopSettings(metadata.Type)
+			set.ID = component.NewIDWithName(metadata.Type, "test")
+			set.TelemetrySettings = tel.NewTelemetrySettings()
+			p, err := newRestampProcessor(set, &Config{Timestamps: tt.timestamps})
 			require.NoError(t, err)
 			process(t, p, oneRecord(0))
 			process(t, p, oneRecord(1))

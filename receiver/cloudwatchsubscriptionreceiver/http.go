@@ -90,7 +90,7 @@ func withArrival(req *http.Request) *http.Request {
 func (a *arrival) Read(p []byte) (int, error) {
 	n, err := a.ReadCloser.Read(p)
 	a.read += int64(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // an io.Reader returns io.EOF itself
+	if err != nil && !errors.Is(err, io.EOF) {
 		a.err = err
 	}
 	return n, err
