@@ -72,7 +72,7 @@ func BenchmarkCollector(b *testing.B) {
 func send(b *testing.B, url string, message []byte) {
 	b.Helper()
 	for {
-		resp, err := http.Post(url, "application/gzip", bytes.NewReader(message)) //nolint:noctx // the benchmark ends with it
+		resp, err := http.Post(url, "application/gzip", bytes.NewReader(message))
 		if err != nil {
 			b.Error(err)
 			return
