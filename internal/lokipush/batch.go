@@ -48,9 +48,6 @@ func (b *Batch) Lines() (lines int) {
 	return lines
 }
 
-// Streams is the number of streams, each with a label set of its own.
-func (b *Batch) Streams() int { return len(b.streams) }
-
 // Size is the number of bytes that AppendRequest appends.
 func (b *Batch) Size() (size int) {
 	for i := range b.streams {

@@ -147,8 +147,7 @@ func (s *scratch) name(attribute string) string {
 
 // Encode makes a batch of ld, which it only reads. The batch holds copies and aliases nothing of ld.
 //
-// The time of an entry is the record's timestamp, where that is zero its observed timestamp, and where both are zero
-// the present.
+// The time of an entry is the record's timestamp, else its observed timestamp, else the present.
 func (e *Encoder) Encode(ld plog.Logs) *Batch {
 	s := e.scratch.Get().(*scratch)
 	defer e.scratch.Put(s)
