@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -85,12 +84,12 @@ func (s *scanner) object(field func(key string) error) error {
 
 // key reads a string and leaves the buffer as it is.
 func (s *scanner) key() (string, error) {
-	raw, err := s.raw()
-	if err != nil || bytes.IndexByte(raw, '\\') < 0 {
+	raw, escaped, err := s.raw()
+	if err != nil || !escaped {
 		return alias(raw), err
 	}
-	quoted := scanner{buf: slices.Concat([]byte{'"'}, raw, []byte{'"'})}
-	key, err := quoted.str()
+	copied := scanner{buf: bytes.Clone(raw)}
+	key, err := copied.unescape(0, len(raw))
 	if err != nil {
 		return "", s.errorf("a key ends here that has a bad escape sequence")
 	}
@@ -150,62 +149,39 @@ func (s *scanner) optionalStr() (string, error) {
 
 // str reads a string. It aliases the buffer.
 func (s *scanner) str() (string, error) {
-	if s.peek() != '"' {
-		return "", s.expected("a string")
+	raw, escaped, err := s.raw()
+	if err != nil || !escaped {
+		return alias(raw), err
 	}
-	start := s.pos + 1
-	quote := bytes.IndexByte(s.buf[start:], '"')
-	if quote < 0 {
-		s.pos = len(s.buf)
-		return "", s.errorf("%w in a string", errCutShort)
-	}
-	quote += start
-	if escape := bytes.IndexByte(s.buf[start:quote], '\\'); escape >= 0 {
-		return s.unescape(start, start+escape, quote)
-	}
-	s.pos = quote + 1
-	return alias(s.buf[start:quote]), nil
+	end := s.pos - len(`"`)
+	return s.unescape(end-len(raw), end)
 }
 
-// unescape reads on in a string that starts at start and has its first backslash at escape. The string grows no
-// longer by it, so that it is written where it stands. quote is the first quotation mark after start, which may turn
-// out to be escaped.
-func (s *scanner) unescape(start, escape, quote int) (string, error) {
-	write, read := escape, escape
-	for {
+// unescape returns the string that stands between start and end with escape sequences. It grows no longer without
+// them, so that it is written where it stands.
+func (s *scanner) unescape(start, end int) (string, error) {
+	write := start
+	for read := start; ; {
+		escape := bytes.IndexByte(s.buf[read:end], '\\')
+		if escape < 0 {
+			write += copy(s.buf[write:], s.buf[read:end])
+			return alias(s.buf[start:write]), nil
+		}
+		write += copy(s.buf[write:], s.buf[read:read+escape])
+		read += escape
 		n, size, err := s.appendEscaped(write, read)
 		if err != nil {
 			return "", err
 		}
 		write += n
 		read += size
-		if read > quote {
-			next := bytes.IndexByte(s.buf[read:], '"')
-			if next < 0 {
-				s.pos = len(s.buf)
-				return "", s.errorf("%w in a string", errCutShort)
-			}
-			quote = read + next
-		}
-		escape := bytes.IndexByte(s.buf[read:quote], '\\')
-		if escape < 0 {
-			write += copy(s.buf[write:], s.buf[read:quote])
-			s.pos = quote + 1
-			return alias(s.buf[start:write]), nil
-		}
-		write += copy(s.buf[write:], s.buf[read:read+escape])
-		read += escape
 	}
 }
 
 // appendEscaped writes what the escape sequence at read stands for to write. It returns how many bytes it wrote and
 // how many the sequence has.
 func (s *scanner) appendEscaped(write, read int) (n, size int, err error) {
-	if read+1 >= len(s.buf) {
-		s.pos = len(s.buf)
-		return 0, 0, s.errorf("%w in a string", errCutShort)
-	}
-	c := s.buf[read+1]
+	c := s.buf[read+1] // raw has seen that there is one
 	switch c {
 	case '"', '\\', '/':
 	case 'b':
@@ -305,7 +281,7 @@ func (s *scanner) skipNested(depth int) error {
 	}
 	switch c := s.peek(); {
 	case c == '"':
-		_, err := s.raw()
+		_, _, err := s.raw()
 		return err
 	case c == '{':
 		return s.object(func(string) error { return s.skipNested(depth + 1) })
@@ -326,10 +302,10 @@ func (s *scanner) skipNested(depth int) error {
 	return s.expected("a value")
 }
 
-// raw reads a string and returns it as it stands, with its escape sequences, between its quotation marks.
-func (s *scanner) raw() ([]byte, error) {
+// raw reads a string and returns it as it stands between its quotation marks, and whether it has escape sequences.
+func (s *scanner) raw() (raw []byte, escaped bool, err error) {
 	if s.peek() != '"' {
-		return nil, s.expected("a string")
+		return nil, false, s.expected("a string")
 	}
 	start := s.pos + 1
 	for pos, quote := start, start-1; ; {
@@ -338,14 +314,14 @@ func (s *scanner) raw() ([]byte, error) {
 			next := bytes.IndexByte(s.buf[pos:], '"')
 			if next < 0 {
 				s.pos = len(s.buf)
-				return nil, s.errorf("%w in a string", errCutShort)
+				return nil, false, s.errorf("%w in a string", errCutShort)
 			}
 			quote = pos + next
 		}
 		escape := bytes.IndexByte(s.buf[pos:quote], '\\')
 		if escape < 0 {
 			s.pos = quote + 1
-			return s.buf[start:quote], nil
+			return s.buf[start:quote], pos > start, nil
 		}
 		pos += escape + len(`\"`)
 	}

@@ -50,7 +50,7 @@ func jsonLevel(line string) string {
 		if key != "level" || s.peek() != '"' {
 			return s.skip()
 		}
-		raw, err := s.raw()
+		raw, _, err := s.raw()
 		if len(raw) <= maxLevelLen {
 			level = string(raw)
 		}
