@@ -6,17 +6,23 @@ package lokiexporter
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configcompression"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/awsloki/awsloki/internal/bytesize"
+	"github.com/awsloki/awsloki/internal/lokihints"
 	"github.com/awsloki/awsloki/internal/lokipush"
 	"github.com/awsloki/awsloki/internal/tenant"
 )
@@ -30,6 +36,10 @@ type Config struct {
 	// RetryConfig says how to try again where Loki may take the same lines another time. Default: without end.
 	RetryConfig configretry.BackOffConfig `mapstructure:"retry_on_failure"`
 
+	// Encoding is "protobuf" (default), compressed by snappy, or "json", compressed by gzip.
+	Encoding lokipush.Encoding `mapstructure:"encoding"`
+	// Strict sends each stream in a request of its own. Only then do Loki's answers tell of every line that it refuses.
+	Strict bool `mapstructure:"strict"`
 	// Tenant is whose logs they are. Default: Loki has one tenant only.
 	Tenant TenantConfig `mapstructure:"tenant"`
 	// Labels are the attributes that become labels. The first that is there gives the value, where several make one label.
@@ -38,13 +48,56 @@ type Config struct {
 	StaticLabels map[string]string `mapstructure:"static_labels"`
 	// StructuredMetadata says which of the other attributes go along with each line.
 	StructuredMetadata StructuredMetadataConfig `mapstructure:"structured_metadata"`
+	// Line is what makes the line: "body" (default), or all of the record as "json" or "logfmt".
+	Line LineFormat `mapstructure:"line"`
+	// Limits are Loki's. What is over them is sent in another form.
+	Limits LimitsConfig `mapstructure:",squash"`
+
+	// Hints says to do what the attributes tell that the Loki exporter of opentelemetry-collector-contrib took hints from.
+	Hints bool `mapstructure:"hints"`
+	// DefaultLabelsEnabled are the labels exporter, job, instance and level of that exporter, each on unless it is
+	// false. If it is given at all, every record becomes what that exporter made of it.
+	DefaultLabelsEnabled map[string]bool `mapstructure:"default_labels_enabled"`
 }
 
-// TenantConfig says whose logs they are, in a Loki with many tenants.
+// TenantConfig says whose logs they are, in a Loki with many tenants. At most one of Value, Attribute and MetadataKey is
+// given.
 type TenantConfig struct {
 	// Value is the X-Scope-OrgID. Default: none.
 	Value string `mapstructure:"value"`
+	// Attribute is the resource attribute that holds it.
+	Attribute string `mapstructure:"attribute"`
+	// MetadataKey is the client metadata, such as a header of the request that brought the logs, that holds it.
+	MetadataKey string `mapstructure:"metadata_key"`
+	// MaxTenants is how many tenants there may be: each has a queue of its own. Default: 1000.
+	MaxTenants int `mapstructure:"max_tenants"`
 }
+
+// LimitsConfig are the limits that Loki has for lines and streams, by its own names. The defaults are Loki's. 0: none.
+type LimitsConfig struct {
+	// MaxLineSize is in bytes. A longer line is truncated. Default: 256KiB.
+	MaxLineSize bytesize.Size `mapstructure:"max_line_size"`
+	// MaxLabelNamesPerSeries does not count service_name. Labels beyond become structured metadata. Default: 15.
+	MaxLabelNamesPerSeries int `mapstructure:"max_label_names_per_series"`
+	// MaxLabelNameLength and MaxLabelValueLength are in bytes. Longer labels become structured metadata. Default: 1024
+	// and 2048.
+	MaxLabelNameLength  bytesize.Size `mapstructure:"max_label_name_length"`
+	MaxLabelValueLength bytesize.Size `mapstructure:"max_label_value_length"`
+	// MaxStructuredMetadataSize is in bytes, for one line. Pairs beyond are left out. Default: 64KiB.
+	MaxStructuredMetadataSize bytesize.Size `mapstructure:"max_structured_metadata_size"`
+	// MaxStructuredMetadataEntriesCount is for one line. Pairs beyond are left out. Default: 128.
+	MaxStructuredMetadataEntriesCount int `mapstructure:"max_structured_metadata_entries_count"`
+}
+
+// LineFormat is what makes the line of a record.
+type LineFormat string
+
+// Formats of lines.
+const (
+	LineBody   LineFormat = "body"
+	LineJSON   LineFormat = "json"
+	LineLogfmt LineFormat = "logfmt"
+)
 
 // LabelConfig makes a label of an attribute.
 type LabelConfig struct {
@@ -72,9 +125,13 @@ func (c *Config) Validate() error {
 		validateEndpoint(c.ClientConfig.Endpoint),
 		c.validateClient(),
 		c.validateBatch(),
+		c.validateEncoding(),
 		c.Tenant.validate(),
 		c.validateLabels(),
 		c.StructuredMetadata.validate(),
+		c.Line.validate(),
+		c.Limits.validate(),
+		c.validateHints(),
 	)
 }
 
@@ -96,22 +153,32 @@ func validateEndpoint(endpoint string) error {
 
 func (c *Config) validateClient() error {
 	var errs []error
-	if c.ClientConfig.Compression.IsCompressed() {
-		errs = append(errs, fmt.Errorf("`compression` must be none, found %q: Loki's wire format is compressed already", c.ClientConfig.Compression))
-	}
 	if c.ClientConfig.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("`timeout` must not be negative, found %s", c.ClientConfig.Timeout))
 	}
 	for name := range c.ClientConfig.Headers.Iter {
-		if c.Tenant.Value != "" && http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey(tenant.Header) {
-			errs = append(errs, fmt.Errorf("`headers::%s` and `tenant::value` exclude each other", name))
+		if c.Tenant.isSet() && http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey(tenant.Header) {
+			errs = append(errs, fmt.Errorf("`headers::%s` and `tenant` exclude each other", name))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// maxBatchBytes is what Loki can pass on between its parts, by default (grpc_server_max_recv_msg_size).
-const maxBatchBytes = 4 << 20
+// validateEncoding allows the one compression that Loki takes around its wire format, which is compressed already: the
+// exporter of contrib had it.
+func (c *Config) validateEncoding() error {
+	if err := c.Encoding.Check(); err != nil {
+		return fmt.Errorf("`encoding`: %w", err)
+	}
+	compression := c.ClientConfig.Compression
+	if compression.IsCompressed() && (compression != configcompression.TypeGzip || c.Encoding == lokipush.JSON) {
+		return fmt.Errorf("`compression` must be none, found %q: what is sent is compressed already", compression)
+	}
+	return nil
+}
+
+// maxBatchBytes leaves room below the 4 MiB that Loki can pass on between its parts (grpc_server_max_recv_msg_size).
+const maxBatchBytes = 7 << 19
 
 func (c *Config) validateBatch() error {
 	queue := c.QueueConfig.Get()
@@ -119,11 +186,8 @@ func (c *Config) validateBatch() error {
 		return nil
 	}
 	batch := queue.Batch.Get()
-	if batch.Sizer != exporterhelper.RequestSizerTypeBytes {
-		return errors.New("`sending_queue::batch::sizer` must be bytes: Loki's limits are in bytes")
-	}
-	if batch.MaxSize <= 0 || batch.MaxSize >= maxBatchBytes {
-		return fmt.Errorf("`sending_queue::batch::max_size` must be positive and below %d, found %d: Loki cannot pass on more", maxBatchBytes, batch.MaxSize)
+	if batch.Sizer == exporterhelper.RequestSizerTypeBytes && (batch.MaxSize <= 0 || batch.MaxSize > maxBatchBytes) {
+		return fmt.Errorf("`sending_queue::batch::max_size` must be positive and at most %d bytes, found %d: Loki cannot pass on more", maxBatchBytes, batch.MaxSize)
 	}
 	return nil
 }
@@ -143,12 +207,67 @@ func (c *Config) validateLabels() error {
 	return errors.Join(errs...)
 }
 
+func (c *TenantConfig) isSet() bool { return c.Value != "" || c.Attribute != "" || c.MetadataKey != "" }
+
 func (c *TenantConfig) validate() error {
-	if c.Value == "" {
-		return nil
+	var errs []error
+	if c.Value != "" {
+		if err := tenant.Check(c.Value); err != nil {
+			errs = append(errs, fmt.Errorf("`tenant::value`: %w", err))
+		}
 	}
-	if err := tenant.Check(c.Value); err != nil {
-		return fmt.Errorf("`tenant::value`: %w", err)
+	var given []string
+	for _, setting := range [...][2]string{{"value", c.Value}, {"attribute", c.Attribute}, {"metadata_key", c.MetadataKey}} {
+		if setting[1] != "" {
+			given = append(given, fmt.Sprintf("`tenant::%s`", setting[0]))
+		}
+	}
+	if len(given) > 1 {
+		errs = append(errs, fmt.Errorf("%s exclude each other", strings.Join(given, " and ")))
+	}
+	if c.MaxTenants <= 0 {
+		errs = append(errs, fmt.Errorf("`tenant::max_tenants` must be positive, found %d", c.MaxTenants))
+	}
+	return errors.Join(errs...)
+}
+
+func (f LineFormat) validate() error {
+	switch f {
+	case LineBody, LineJSON, LineLogfmt:
+		return nil
+	default:
+		return fmt.Errorf("`line` must be %q, %q or %q, found %q", LineBody, LineJSON, LineLogfmt, f)
+	}
+}
+
+func (c *LimitsConfig) validate() error {
+	var errs []error
+	for _, limit := range [...]struct {
+		key   string
+		value int64
+	}{
+		{"max_line_size", int64(c.MaxLineSize)},
+		{"max_label_names_per_series", int64(c.MaxLabelNamesPerSeries)},
+		{"max_label_name_length", int64(c.MaxLabelNameLength)},
+		{"max_label_value_length", int64(c.MaxLabelValueLength)},
+		{"max_structured_metadata_size", int64(c.MaxStructuredMetadataSize)},
+		{"max_structured_metadata_entries_count", int64(c.MaxStructuredMetadataEntriesCount)},
+	} {
+		if limit.value < 0 {
+			errs = append(errs, fmt.Errorf("`%s` must not be negative, found %d", limit.key, limit.value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateHints() error {
+	if c.DefaultLabelsEnabled != nil && !c.Hints {
+		return errors.New("`default_labels_enabled` needs `hints` to be true")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.DefaultLabelsEnabled)) {
+		if !slices.Contains([]string{"exporter", "job", "instance", "level"}, name) {
+			return fmt.Errorf("`default_labels_enabled` has exporter, job, instance and level, found %q", name)
+		}
 	}
 	return nil
 }
@@ -172,10 +291,42 @@ func (c *Config) mapping() lokipush.Mapping {
 	for i, label := range c.Labels {
 		rules[i] = lokipush.LabelRule(label)
 	}
-	return lokipush.Mapping{
+	mapping := lokipush.Mapping{
 		Labels:             rules,
 		StaticLabels:       c.StaticLabels,
 		Metadata:           c.StructuredMetadata.Mode,
 		MetadataAttributes: c.StructuredMetadata.Attributes,
+		Hidden:             lokihints.Attributes,
+		TenantAttribute:    c.Tenant.Attribute,
+		Limits: lokipush.Limits{
+			MaxLineSize:                  int(c.Limits.MaxLineSize),
+			MaxLabelNamesPerSeries:       c.Limits.MaxLabelNamesPerSeries,
+			MaxLabelNameLength:           int(c.Limits.MaxLabelNameLength),
+			MaxLabelValueLength:          int(c.Limits.MaxLabelValueLength),
+			MaxStructuredMetadataSize:    int(c.Limits.MaxStructuredMetadataSize),
+			MaxStructuredMetadataEntries: c.Limits.MaxStructuredMetadataEntriesCount,
+		},
+	}
+	switch c.Line {
+	case LineJSON:
+		mapping.Line = lokihints.JSON
+	case LineLogfmt:
+		mapping.Line = lokihints.Logfmt
+	}
+	if c.Hints {
+		mapping.Convert = convertHints(lokihints.NewConverter(c.DefaultLabelsEnabled, c.DefaultLabelsEnabled != nil))
+	}
+	return mapping
+}
+
+// convertHints hands a converter's records to the encoder. Records that it fails on are encoded as if there were no
+// hints: their lines are kept.
+func convertHints(converter *lokihints.Converter) func(plog.LogRecord, pcommon.Resource, pcommon.InstrumentationScope) (lokipush.Converted, bool) {
+	return func(record plog.LogRecord, resource pcommon.Resource, scope pcommon.InstrumentationScope) (lokipush.Converted, bool) {
+		entry, ok, err := converter.Convert(record, resource, scope)
+		if !ok || err != nil {
+			return lokipush.Converted{}, false
+		}
+		return lokipush.Converted{Tenant: entry.Tenant, Labels: entry.Labels, Line: entry.Line, Whole: !entry.Raw}, true
 	}
 }

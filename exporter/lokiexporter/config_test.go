@@ -60,6 +60,25 @@ func TestLoadConfig(t *testing.T) {
 	want.StructuredMetadata = StructuredMetadataConfig{Mode: lokipush.MetadataList, Attributes: []string{"log.record.uid"}}
 	assert.Equal(t, want, load("loki/all"))
 
+	want = createDefaultConfig().(*Config)
+	want.Encoding = lokipush.JSON
+	want.Strict = true
+	want.Tenant = TenantConfig{Attribute: "team", MaxTenants: 5}
+	want.Line = LineLogfmt
+	want.Limits = LimitsConfig{
+		MaxLineSize: 1 << 20, MaxLabelNamesPerSeries: 30, MaxLabelNameLength: 100, MaxLabelValueLength: 4096,
+		MaxStructuredMetadataSize: 0, MaxStructuredMetadataEntriesCount: 10,
+	}
+	want.Hints = false
+	assert.Equal(t, want, load("loki/more"))
+
+	want = createDefaultConfig().(*Config)
+	want.ClientConfig.Endpoint = "https://loki.example.com/loki/api/v1/push"
+	want.DefaultLabelsEnabled = map[string]bool{"exporter": false, "job": true}
+	want.RetryConfig.MaxElapsedTime = 300 * time.Second
+	want.QueueConfig.Get().QueueSize = 5000
+	assert.Equal(t, want, load("loki/contrib"))
+
 	none := load("loki/no_labels")
 	assert.Empty(t, none.Labels)
 	assert.False(t, none.QueueConfig.HasValue())
@@ -86,7 +105,20 @@ func TestInvalidConfig(t *testing.T) {
 	f(one("endpoint", "http://user:hunter2@localhost:3100"), "`endpoint` must have the path of the push API")
 	f(one("endpoint", "http://localhost//"), "`endpoint` must have the path of the push API")
 	f(one("timeout", "-1s"), "`timeout` must not be negative, found -1s")
-	f(one("compression", "gzip"), "`compression` must be none, found \"gzip\"")
+	f(one("compression", "zstd"), "`compression` must be none, found \"zstd\"")
+	f(map[string]any{"compression": "gzip", "encoding": "json"}, "`compression` must be none, found \"gzip\"")
+	f(one("encoding", "xml"), "`encoding`: the encoding must be \"protobuf\" or \"json\", found \"xml\"")
+	f(one("line", "xml"), "`line` must be \"body\", \"json\" or \"logfmt\", found \"xml\"")
+	f(map[string]any{"tenant": one("attribute", "a"), "headers": one("X-Scope-OrgID", "b")}, "`headers::X-Scope-OrgID` and `tenant` exclude each other")
+	f(one("tenant", map[string]any{"value": "a", "attribute": "b"}), "`tenant::value` and `tenant::attribute` exclude each other")
+	f(one("tenant", map[string]any{"attribute": "b", "metadata_key": "c"}), "`tenant::attribute` and `tenant::metadata_key` exclude each other")
+	f(one("tenant", one("max_tenants", 0)), "`tenant::max_tenants` must be positive, found 0")
+	f(one("max_line_size", "much"), "\"much\" is not a size in bytes")
+	f(one("max_line_size", -1), "`max_line_size` must not be negative, found -1")
+	f(one("max_label_names_per_series", -1), "`max_label_names_per_series` must not be negative, found -1")
+	f(one("max_structured_metadata_entries_count", -1), "`max_structured_metadata_entries_count` must not be negative, found -1")
+	f(map[string]any{"default_labels_enabled": one("job", true), "hints": false}, "`default_labels_enabled` needs `hints` to be true")
+	f(one("default_labels_enabled", one("jobs", true)), "`default_labels_enabled` has exporter, job, instance and level, found \"jobs\"")
 	f(one("tenant", one("value", "a b")), "`tenant::value`: a tenant holds only letters, digits and !-_.*'(), found \"a b\"")
 	f(map[string]any{"tenant": one("value", "a"), "headers": one("x-scope-orgid", "b")}, "exclude each other")
 	f(one("labels", []any{one("attribute", "a"), one("label", "x")}), "`labels::1`: the attribute is missing")
@@ -98,9 +130,8 @@ func TestInvalidConfig(t *testing.T) {
 	f(one("structured_metadata", one("mode", "list")), "`structured_metadata::attributes` must be given with")
 	f(one("structured_metadata", one("attributes", []any{"a"})), "`structured_metadata::attributes` must be given with")
 	f(one("structured_metadata", map[string]any{"mode": "list", "attributes": []any{""}}), "`structured_metadata::attributes` has an empty name")
-	f(batch(one("sizer", "items")), "`sending_queue::batch::sizer` must be bytes")
-	f(batch(map[string]any{"min_size": 0, "max_size": 0}), "`sending_queue::batch::max_size` must be positive and below 4194304, found 0")
-	f(batch(one("max_size", 4<<20)), "`sending_queue::batch::max_size` must be positive and below 4194304, found 4194304")
+	f(batch(map[string]any{"min_size": 0, "max_size": 0}), "`sending_queue::batch::max_size` must be positive and at most 3670016 bytes, found 0")
+	f(batch(one("max_size", 4<<20)), "`sending_queue::batch::max_size` must be positive and at most 3670016 bytes, found 4194304")
 	f(one("sending_queue", one("num_consumers", 0)), "`num_consumers` must be positive")
 	f(one("endpoints", "x"), "endpoints")
 }

@@ -4,16 +4,19 @@
 package lokiexporter
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 
+	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
-	"go.opentelemetry.io/collector/exporter/exporterhelper"
-	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -25,17 +28,19 @@ import (
 )
 
 type lokiExporter struct {
-	config    *Config
-	telemetry component.TelemetrySettings
-	header    http.Header
-	encoder   *lokipush.Encoder
-	metrics   *metadata.TelemetryBuilder
-	// id tells the metrics of several exporters apart.
-	id attribute.KeyValue
+	set     exporter.Settings
+	config  *Config
+	header  http.Header
+	encoder *lokipush.Encoder
+	metrics *metadata.TelemetryBuilder
+	lanes   lanes
 
-	// client is nil until start.
+	// http and client are nil until start.
+	http   *http.Client
 	client *lokipush.Client
 }
+
+var _ exporter.Logs = (*lokiExporter)(nil)
 
 func newLokiExporter(set exporter.Settings, config *Config) (*lokiExporter, error) {
 	encoder, err := lokipush.NewEncoder(config.mapping())
@@ -48,75 +53,159 @@ func newLokiExporter(set exporter.Settings, config *Config) (*lokiExporter, erro
 	}
 	header := http.Header{}
 	header.Set("User-Agent", fmt.Sprintf("%s/%s (%s/%s)", set.BuildInfo.Command, set.BuildInfo.Version, runtime.GOOS, runtime.GOARCH))
-	if config.Tenant.Value != "" {
-		header.Set(tenant.Header, config.Tenant.Value)
-	}
-	return &lokiExporter{
-		config:    config,
-		telemetry: set.TelemetrySettings,
-		header:    header,
-		encoder:   encoder,
-		metrics:   metrics,
-		id:        attribute.String("exporter", set.ID.String()),
-	}, nil
+	e := &lokiExporter{set: set, config: config, header: header, encoder: encoder, metrics: metrics}
+	e.lanes = lanes{create: e.newLane, max: config.Tenant.MaxTenants}
+	return e, nil
 }
 
-// start makes the HTTP client, which may need extensions. They exist from here on.
-func (e *lokiExporter) start(ctx context.Context, host component.Host) error {
-	client, err := e.config.ClientConfig.ToClient(ctx, host.GetExtensions(), e.telemetry)
+// Capabilities implements consumer.Logs.
+func (e *lokiExporter) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: false}
+}
+
+// Start implements component.Component. It makes the HTTP client, which may need extensions, and opens the queues.
+func (e *lokiExporter) Start(ctx context.Context, host component.Host) error {
+	httpClient, err := e.config.ClientConfig.ToClient(ctx, host.GetExtensions(), e.set.TelemetrySettings)
 	if err != nil {
 		return fmt.Errorf("make the HTTP client: %w", err)
 	}
-	e.client = lokipush.NewClient(client, e.config.ClientConfig.Endpoint, e.header)
-	return nil
+	e.http = httpClient
+	e.client = lokipush.NewClient(httpClient, e.config.ClientConfig.Endpoint, e.header, e.config.Encoding)
+	var storageID *component.ID
+	if queue := e.config.QueueConfig.Get(); queue != nil {
+		storageID = queue.StorageID
+	}
+	return e.lanes.start(ctx, host, e.set.ID, storageID, e.config.Tenant.Value)
 }
 
-func (e *lokiExporter) shutdown(context.Context) error {
+// Shutdown implements component.Component.
+func (e *lokiExporter) Shutdown(ctx context.Context) error {
+	err := e.lanes.shutdown(ctx)
+	if e.http != nil {
+		e.http.CloseIdleConnections()
+	}
 	e.metrics.Shutdown()
+	return err
+}
+
+// ConsumeLogs implements consumer.Logs. Each tenant's lines are put into its own queue.
+func (e *lokiExporter) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
+	fallback, err := e.tenantOf(ctx)
+	if err != nil {
+		return consumererror.NewPermanent(err)
+	}
+	encoded := e.encoder.Encode(ld)
+	parts, err := e.route(ctx, encoded.Parts, fallback)
+	if err != nil {
+		return err
+	}
+	if err := consume(ctx, parts); err != nil {
+		return err
+	}
+	e.recordChanges(ctx, &encoded.Changes)
 	return nil
 }
 
-func (e *lokiExporter) convert(_ context.Context, ld plog.Logs) (xexporterhelper.Request, error) {
-	return &request{e.encoder.Encode(ld)}, nil
+// tenantOf returns the tenant of records that do not say themselves.
+func (e *lokiExporter) tenantOf(ctx context.Context) (string, error) {
+	key := e.config.Tenant.MetadataKey
+	if key == "" {
+		return e.config.Tenant.Value, nil
+	}
+	values := client.FromContext(ctx).Metadata.Get(key)
+	if len(values) == 0 || values[0] == "" {
+		return "", nil
+	}
+	if err := tenant.Check(values[0]); err != nil {
+		return "", fmt.Errorf("client metadata %q: %w", key, err)
+	}
+	return values[0], nil
 }
 
-// push sends one request to Loki. Loki answers 422 to one without any lines, hence none is sent.
-func (e *lokiExporter) push(ctx context.Context, r xexporterhelper.Request) error {
-	batch := r.(*request).batch
-	lines := batch.Lines()
-	if lines == 0 {
-		return nil
-	}
-	result := e.client.Push(ctx, batch)
-	e.count(ctx, result, lines)
-	switch result.Outcome {
-	case lokipush.Delivered:
-		return nil
-	case lokipush.Refused:
-		return consumererror.NewPermanent(result.Err)
-	default:
-		if result.RetryAfter > 0 {
-			return exporterhelper.NewThrottleRetry(result.Err, result.RetryAfter)
+// routed is a batch and the lane that it goes.
+type routed struct {
+	lane  *lane
+	batch *lokipush.Batch
+}
+
+func (e *lokiExporter) route(ctx context.Context, parts []lokipush.Part, fallback string) ([]routed, error) {
+	all := make([]routed, 0, len(parts))
+	for _, part := range parts {
+		found, err := e.lanes.get(ctx, cmp.Or(part.Tenant, fallback))
+		if err != nil {
+			return nil, err
 		}
-		return result.Err
+		all = append(all, routed{found, part.Batch})
+	}
+	return all, nil
+}
+
+// consume puts all batches into the queues of their lanes. If one is full, the sender is to send everything again: hence
+// the lane that was full last comes first, before others have taken anything.
+func consume(ctx context.Context, parts []routed) error {
+	slices.SortStableFunc(parts, func(a, b routed) int {
+		return cmp.Compare(b.lane.refusedAt.Load(), a.lane.refusedAt.Load())
+	})
+	var refused []error
+	for _, part := range parts {
+		err := part.lane.consume(ctx, part.batch)
+		if err != nil && !consumererror.IsPermanent(err) {
+			return err
+		}
+		refused = append(refused, err)
+	}
+	return errors.Join(refused...)
+}
+
+func (e *lokiExporter) withID(more ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(append(more, attribute.String("exporter", e.set.ID.String()))...))
+}
+
+func (e *lokiExporter) recordChanges(ctx context.Context, changes *lokipush.Changes) {
+	id := e.withID()
+	add := func(counter metric.Int64Counter, n int) {
+		if n > 0 {
+			counter.Add(ctx, int64(n), id)
+		}
+	}
+	add(e.metrics.ExporterLokiTruncatedLines, changes.TruncatedLines)
+	add(e.metrics.ExporterLokiDemotedLabels, changes.DemotedLabels)
+	add(e.metrics.ExporterLokiDroppedMetadata, changes.DroppedMetadata)
+	if changes.BadTenantLines > 0 {
+		e.refused(ctx, lokipush.Refusal{Reason: lokipush.InvalidTenant, Lines: changes.BadTenantLines, Err: changes.BadTenant})
 	}
 }
 
-func (e *lokiExporter) count(ctx context.Context, result lokipush.Result, lines int) {
-	exporter := metric.WithAttributeSet(attribute.NewSet(e.id))
-	answer := metric.WithAttributeSet(attribute.NewSet(e.id, attribute.Int("http.response.status_code", result.Status)))
-	e.metrics.ExporterLokiRequests.Add(ctx, 1, answer)
-	e.metrics.ExporterLokiRequestBytes.Add(ctx, int64(result.Bytes), answer)
-	switch result.Outcome {
-	case lokipush.Delivered:
-		e.metrics.ExporterLokiDeliveredLines.Add(ctx, int64(lines), exporter)
-	case lokipush.Refused:
-		e.metrics.ExporterLokiRefusedLines.Add(ctx, int64(lines), answer)
+func (e *lokiExporter) record(ctx context.Context, report *lokipush.Report) {
+	id := e.withID()
+	for _, request := range report.Requests {
+		status := e.withID(attribute.Int("http.response.status_code", request.Status))
+		e.metrics.ExporterLokiRequests.Add(ctx, 1, status)
+		e.metrics.ExporterLokiRequestBytes.Add(ctx, int64(request.Bytes), status)
 	}
+	if report.Delivered.Lines > 0 {
+		e.metrics.ExporterLokiDeliveredLines.Add(ctx, int64(report.Delivered.Lines), id)
+		e.metrics.ExporterLokiDeliveredBytes.Add(ctx, int64(report.Delivered.Bytes), id)
+	}
+	for _, refusal := range report.Refused {
+		e.refused(ctx, refusal)
+	}
+	if report.Divisions > 0 {
+		e.metrics.ExporterLokiDivisions.Add(ctx, int64(report.Divisions), id)
+	}
+	if report.Held > 0 {
+		e.metrics.ExporterLokiHeldBackSeconds.Add(ctx, report.Held.Seconds(), id)
+	}
+}
+
+func (e *lokiExporter) refused(ctx context.Context, refusal lokipush.Refusal) {
+	e.set.Logger.Warn("Lines are refused and not sent again.",
+		zap.String("reason", string(refusal.Reason)), zap.Int("lines", refusal.Lines), zap.Error(refusal.Err))
+	e.metrics.ExporterLokiRefusedLines.Add(ctx, int64(refusal.Lines), e.withID(attribute.String("reason", string(refusal.Reason))))
 }
 
 // unreadable counts a batch that came back damaged from the queue on disk. How many lines it had is not known.
 func (e *lokiExporter) unreadable(err error) {
-	e.telemetry.Logger.Error("A batch in the queue cannot be read and is dropped.", zap.Error(err))
-	e.metrics.ExporterLokiUnreadableBatches.Add(context.Background(), 1, metric.WithAttributeSet(attribute.NewSet(e.id)))
+	e.set.Logger.Error("A batch in the queue cannot be read and is dropped.", zap.Error(err))
+	e.metrics.ExporterLokiUnreadableBatches.Add(context.Background(), 1, e.withID())
 }

@@ -210,6 +210,10 @@ func TestBatching(t *testing.T) {
 	}
 }
 
+func requestOf(e *lokiExporter, ld plog.Logs) *request {
+	return &request{e.encoder.Encode(ld).Parts[0].Batch}
+}
+
 // The batcher reports on the lines of a request when the first of the results is done: all of them must be in there, also
 // where streams are merged.
 func TestMergeSplit(t *testing.T) {
@@ -219,14 +223,12 @@ func TestMergeSplit(t *testing.T) {
 	rl := waiting.ResourceLogs().AppendEmpty()
 	rl.Resource().Attributes().PutStr("service.name", "another")
 	rl.ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr("c")
-	current, err := e.convert(t.Context(), waiting)
-	require.NoError(t, err)
+	current := requestOf(e, waiting)
 	large := make([]string, 20)
 	for i := range large {
 		large[i] = strings.Repeat("x", 400)
 	}
-	added, err := e.convert(t.Context(), lines(large...))
-	require.NoError(t, err)
+	added := requestOf(e, lines(large...))
 
 	results, err := current.MergeSplit(t.Context(), 1000, exporterhelper.RequestSizerTypeBytes, added)
 	require.NoError(t, err)
@@ -256,8 +258,7 @@ func TestMergeSplit(t *testing.T) {
 func TestRequestEncoding(t *testing.T) {
 	e, err := newLokiExporter(exportertest.NewNopSettings(metadata.Type), createDefaultConfig().(*Config))
 	require.NoError(t, err)
-	r, err := e.convert(t.Context(), lines("one", "two"))
-	require.NoError(t, err)
+	r := requestOf(e, lines("one", "two"))
 	var unreadable []error
 	encoding := requestEncoding{func(err error) { unreadable = append(unreadable, err) }}
 	data, err := encoding.Marshal(t.Context(), r)
@@ -297,21 +298,22 @@ func TestMetrics(t *testing.T) {
 	id := attribute.NewSet(attribute.String("exporter", "loki/test"))
 	metadatatest.AssertEqualExporterLokiDeliveredLines(t, tel, []metricdata.DataPoint[int64]{{Value: 2, Attributes: id}},
 		metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
-	assert.Equal(t, map[int64]int64{400: 1}, byStatus(t, tel, "otelcol_exporter_loki_refused_lines"))
-	assert.Equal(t, map[int64]int64{204: 1, 400: 1, 503: 1, 0: 1}, byStatus(t, tel, "otelcol_exporter_loki_requests"))
-	for status, size := range byStatus(t, tel, "otelcol_exporter_loki_request_bytes") {
+	assert.Equal(t, map[string]int64{"bad_request": 1}, by(t, tel, "reason", "otelcol_exporter_loki_refused_lines"))
+	assert.Equal(t, map[string]int64{"204": 1, "400": 1, "503": 1, "0": 1}, by(t, tel, "http.response.status_code", "otelcol_exporter_loki_requests"))
+	for status, size := range by(t, tel, "http.response.status_code", "otelcol_exporter_loki_request_bytes") {
 		assert.Positive(t, size, status)
 	}
 }
 
-func byStatus(t *testing.T, tel *componenttest.Telemetry, name string) map[int64]int64 {
+// by returns the values of a counter by one of its attributes.
+func by(t *testing.T, tel *componenttest.Telemetry, name attribute.Key, metric string) map[string]int64 {
 	t.Helper()
-	m, err := tel.GetMetric(name)
+	m, err := tel.GetMetric(metric)
 	require.NoError(t, err)
-	values := map[int64]int64{}
+	values := map[string]int64{}
 	for _, point := range m.Data.(metricdata.Sum[int64]).DataPoints {
-		status, _ := point.Attributes.Value("http.response.status_code")
-		values[status.AsInt64()] = point.Value
+		value, _ := point.Attributes.Value(name)
+		values[value.String()] = point.Value
 	}
 	return values
 }

@@ -12,12 +12,11 @@ import (
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
-	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
-	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 
 	"github.com/awsloki/awsloki/exporter/lokiexporter/internal/metadata"
+	"github.com/awsloki/awsloki/internal/bytesize"
 	"github.com/awsloki/awsloki/internal/lokipush"
 )
 
@@ -78,32 +77,36 @@ func createDefaultConfig() component.Config {
 	client.MaxIdleConnsPerHost = queue.NumConsumers
 
 	retry := configretry.NewDefaultBackOffConfig()
-	retry.InitialInterval = time.Second
+	// Full jitter: each pause is between nothing and twice the interval, so that no two collectors keep step.
+	retry.InitialInterval = 500 * time.Millisecond
+	retry.RandomizationFactor = 1
+	retry.Multiplier = 2
+	retry.MaxInterval = 15 * time.Second
 	// What was acknowledged is not dropped because Loki is away for long.
 	retry.MaxElapsedTime = 0
 
+	limits := lokipush.DefaultLimits()
 	return &Config{
 		ClientConfig:       client,
 		QueueConfig:        configoptional.Some(queue),
 		RetryConfig:        retry,
+		Encoding:           lokipush.Protobuf,
+		Tenant:             TenantConfig{MaxTenants: 1000},
 		Labels:             slices.Clone(defaultLabels),
 		StructuredMetadata: StructuredMetadataConfig{Mode: lokipush.MetadataRest},
+		Line:               LineBody,
+		Limits: LimitsConfig{
+			MaxLineSize:                       bytesize.Size(limits.MaxLineSize),
+			MaxLabelNamesPerSeries:            limits.MaxLabelNamesPerSeries,
+			MaxLabelNameLength:                bytesize.Size(limits.MaxLabelNameLength),
+			MaxLabelValueLength:               bytesize.Size(limits.MaxLabelValueLength),
+			MaxStructuredMetadataSize:         bytesize.Size(limits.MaxStructuredMetadataSize),
+			MaxStructuredMetadataEntriesCount: limits.MaxStructuredMetadataEntries,
+		},
+		Hints: true,
 	}
 }
 
-func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
-	config := cfg.(*Config)
-	e, err := newLokiExporter(set, config)
-	if err != nil {
-		return nil, err
-	}
-	return xexporterhelper.NewLogsRequest(ctx, set, e.convert, e.push,
-		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
-		exporterhelper.WithStart(e.start),
-		exporterhelper.WithShutdown(e.shutdown),
-		// The HTTP client has a timeout of its own.
-		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
-		exporterhelper.WithRetry(config.RetryConfig),
-		xexporterhelper.WithQueueBatch(config.QueueConfig, xexporterhelper.QueueBatchSettings{Encoding: requestEncoding{e.unreadable}}),
-	)
+func createLogs(_ context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
+	return newLokiExporter(set, cfg.(*Config))
 }

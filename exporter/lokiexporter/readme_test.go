@@ -11,5 +11,5 @@ import (
 
 func TestReadme(t *testing.T) {
 	readmetest.Settings(t, createDefaultConfig())
-	readmetest.Examples(t, "exporters::loki", createDefaultConfig, 2)
+	readmetest.Examples(t, "exporters::loki", createDefaultConfig, 3)
 }

@@ -71,7 +71,9 @@ func (b *Batch) AppendRequest(dst []byte) []byte {
 				dst = append(dst, s.runs[j].entries...)
 			}
 		} else {
-			dst = s.appendSorted(dst)
+			for e := range s.inOrder() {
+				dst = append(dst, e.field...)
+			}
 		}
 	}
 	return dst
@@ -89,16 +91,21 @@ func (s *stream) ordered() bool {
 	return true
 }
 
-func (s *stream) appendSorted(dst []byte) []byte {
-	var entries []entry
-	for i := range s.runs {
-		entries = slices.AppendSeq(entries, eachEntry(s.runs[i].entries))
+// inOrder yields the entries in the order of their timestamps, and those with equal timestamps as they came.
+func (s *stream) inOrder() iter.Seq[entry] {
+	all := func(yield func(entry) bool) {
+		for i := range s.runs {
+			for e := range eachEntry(s.runs[i].entries) {
+				if !yield(e) {
+					return
+				}
+			}
+		}
 	}
-	slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(a.nanos, b.nanos) })
-	for _, e := range entries {
-		dst = append(dst, e.field...)
+	if s.ordered() {
+		return all
 	}
-	return dst
+	return slices.Values(slices.SortedStableFunc(all, func(a, b entry) int { return cmp.Compare(a.nanos, b.nanos) }))
 }
 
 // entry is one entry of a run: the whole field, which aliases its bytes, and its timestamp.

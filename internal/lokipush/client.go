@@ -11,67 +11,75 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/awsloki/awsloki/internal/retryafter"
+	"github.com/awsloki/awsloki/internal/tenant"
 )
 
-const contentType = "application/x-protobuf"
+// Encoding is the form of a request's body.
+type Encoding string
 
-// Client sends batches to Loki. It is safe for concurrent use.
+// Encodings that Loki takes.
+const (
+	// Protobuf is compressed by snappy. It costs Loki half of what JSON costs it.
+	Protobuf Encoding = "protobuf"
+	// JSON is compressed by gzip.
+	JSON Encoding = "json"
+)
+
+// Check says what is wrong with an encoding.
+func (e Encoding) Check() error {
+	if e != Protobuf && e != JSON {
+		return fmt.Errorf("the encoding must be %q or %q, found %q", Protobuf, JSON, e)
+	}
+	return nil
+}
+
+// Client sends requests to Loki. It is safe for concurrent use.
 type Client struct {
-	http   *http.Client
-	url    string
-	header http.Header
+	http     *http.Client
+	url      string
+	header   http.Header
+	encoding Encoding
 }
 
 // NewClient returns a client that posts to endpoint, the whole of it, and sends the headers given along with its own.
-func NewClient(client *http.Client, endpoint string, header http.Header) *Client {
+func NewClient(client *http.Client, endpoint string, header http.Header, encoding Encoding) *Client {
 	own := *client
 	// A redirect that was followed would turn the request into a GET, or take credentials and lines to another host.
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{http: &own, url: endpoint, header: header}
+	return &Client{http: &own, url: endpoint, header: header, encoding: encoding}
 }
 
-// Outcome is what an answer means for the lines of a request.
-type Outcome int
-
-const (
-	// Delivered lines are Loki's.
-	Delivered Outcome = iota
-	// Retry means that Loki may take the same lines another time.
-	Retry
-	// Refused means that Loki will never take all of these lines. It may have stored some of them.
-	Refused
-)
-
-// Result tells how a push went.
-type Result struct {
-	Outcome Outcome
-	// Status is the HTTP status of the answer, 0 if none came.
-	Status int
-	// Bytes is the size of the request's body, compressed.
-	Bytes int
-	// RetryAfter is how long the answer asks to wait. Loki does not ask, but gateways before it may.
-	RetryAfter time.Duration
-	// Err says why the lines are not delivered. It holds none of them.
-	Err error
+// answer is what came of one request.
+type answer struct {
+	// status is the HTTP status, 0 if no answer came.
+	status int
+	text   string
+	// retryAfter is how long the answer asks to wait. Loki does not ask, but gateways before it may.
+	retryAfter time.Duration
+	// err is what went wrong with the request, if anything did. The answer may have come all the same, in part.
+	err error
+	// bytes is the size of the request's body, compressed.
+	bytes int
 }
 
-// Push sends a batch in one request and waits for the answer. The batch is as it was before when Push returns, and may
-// be pushed again.
-func (c *Client) Push(ctx context.Context, b *Batch) Result {
+// push sends a batch in one request and waits for the answer. The batch is afterwards as it was before.
+func (c *Client) push(ctx context.Context, tenantID string, b *Batch) answer {
 	// New memory each time: the transport may read the body even after it has returned.
-	body := b.AppendCompressed(nil)
+	body := c.body(b)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
-		return Result{Outcome: Retry, Err: fmt.Errorf("make the request: %w", err)}
+		return answer{err: fmt.Errorf("make the request: %w", err)}
 	}
 	for name, values := range c.header {
 		req.Header[name] = values
 	}
-	req.Header.Set("Content-Type", contentType)
+	if tenantID != "" {
+		req.Header.Set(tenant.Header, tenantID)
+	}
+	c.describe(req.Header)
 
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -79,51 +87,47 @@ func (c *Client) Push(ctx context.Context, b *Batch) Result {
 		if urlErr, ok := errors.AsType[*url.Error](err); ok {
 			err = urlErr.Err
 		}
-		return Result{Outcome: Retry, Bytes: len(body), Err: fmt.Errorf("no answer from loki: %w", err)}
+		return answer{bytes: len(body), err: fmt.Errorf("no answer from loki: %w", err)}
 	}
-	result := readAnswer(resp)
-	result.Bytes = len(body)
-	return result
+	a := readAnswer(resp)
+	a.bytes = len(body)
+	return a
+}
+
+func (c *Client) body(b *Batch) []byte {
+	if c.encoding == JSON {
+		return b.appendGzipJSON(nil)
+	}
+	return b.AppendCompressed(nil)
+}
+
+// describe sets the headers that go with the body. Loki wants a content type, and does not look at an encoding of
+// snappy, which protobuf always has.
+func (c *Client) describe(header http.Header) {
+	if c.encoding == JSON {
+		header.Set("Content-Type", "application/json")
+		header.Set("Content-Encoding", "gzip")
+		return
+	}
+	header.Set("Content-Type", "application/x-protobuf")
 }
 
 const (
-	// maxMessage is how much of an answer's text is kept, and maxDrain how much is read for the sake of using the
-	// connection again.
-	maxMessage = 1 << 10
-	maxDrain   = 64 << 10
+	// maxText is how much of an answer's text is read: Loki names each refused line that is unlike the others.
+	maxText = 8 << 20
+	// maxDrain is how much more is read for the sake of using the connection again.
+	maxDrain = 64 << 10
 )
 
-func readAnswer(resp *http.Response) Result {
+func readAnswer(resp *http.Response) answer {
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxText))
 	if err == nil {
 		_, err = io.CopyN(io.Discard, resp.Body, maxDrain)
 	}
-	result := Result{Outcome: outcome(resp.StatusCode), Status: resp.StatusCode}
-	if result.Outcome == Delivered {
-		return result
-	}
-	result.Err = fmt.Errorf("loki answered %d: %q", resp.StatusCode, strings.Join(strings.Fields(string(text)), " "))
+	a := answer{status: resp.StatusCode, text: string(text), retryAfter: retryafter.Parse(resp.Header, time.Now())}
 	if err != nil && !errors.Is(err, io.EOF) {
-		result.Err = fmt.Errorf("%w (the rest of the answer did not come: %w)", result.Err, err)
+		a.err = fmt.Errorf("the rest of the answer did not come: %w", err)
 	}
-	result.RetryAfter = retryafter.Parse(resp.Header, time.Now())
-	return result
+	return a
 }
-
-// outcome sorts answers by whether it was the lines that Loki disliked. Those it will dislike another time as well.
-// Anything else, wrong credentials among them, somebody can put right while the lines wait.
-func outcome(status int) Outcome {
-	switch status {
-	case http.StatusOK, http.StatusNoContent:
-		return Delivered
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity, statusBlocked:
-		return Refused
-	default:
-		return Retry
-	}
-}
-
-// statusBlocked is Loki's default answer to a tenant whose ingestion is blocked: a success that stores nothing, meant
-// to keep clients from trying again (pkg/validation/limits.go, block_ingestion_status_code).
-const statusBlocked = 260

@@ -4,6 +4,8 @@
 package lokipush
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"io"
 	"net/http"
@@ -28,9 +30,13 @@ func TestPush(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer server.Close()
-	client := NewClient(server.Client(), server.URL+"/loki/api/v1/push", http.Header{tenant.Header: {"tenant-1"}, "User-Agent": {"awsloki/test"}})
-	result := client.Push(t.Context(), batchOf("line 1", "line 2"))
-	assert.Equal(t, Result{Outcome: Delivered, Status: http.StatusNoContent, Bytes: len(body)}, result)
+	header := http.Header{"User-Agent": {"awsloki/test"}}
+	push := func(tenant string, encoding Encoding) answer {
+		client := NewClient(server.Client(), server.URL+"/loki/api/v1/push", header, encoding)
+		return client.push(t.Context(), tenant, batchOf("line 1", "line 2"))
+	}
+	a := push("tenant-1", Protobuf)
+	assert.Equal(t, answer{status: http.StatusNoContent, bytes: len(body)}, a)
 	assert.Equal(t, http.MethodPost, got.Method)
 	assert.Equal(t, "/loki/api/v1/push", got.URL.Path)
 	assert.Equal(t, "application/x-protobuf", got.Header.Get("Content-Type"))
@@ -40,63 +46,66 @@ func TestPush(t *testing.T) {
 	request := decode(t, body)
 	require.Len(t, request.Streams, 1)
 	assert.Len(t, request.Streams[0].Entries, 2)
+
+	push("", JSON)
+	assert.Equal(t, "application/json", got.Header.Get("Content-Type"))
+	assert.Equal(t, "gzip", got.Header.Get("Content-Encoding"))
+	assert.NotContains(t, got.Header, tenant.Header)
+	reader, err := gzip.NewReader(bytes.NewReader(body))
+	require.NoError(t, err)
+	plain, err := io.ReadAll(reader)
+	require.NoError(t, err)
+	assert.Equal(t, string(batchOf("line 1", "line 2").AppendJSON(nil)), string(plain))
 }
 
-func TestAnswers(t *testing.T) {
-	f := func(status int, body string, want Outcome, message string) {
-		t.Helper()
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "7")
-			w.WriteHeader(status)
-			_, _ = io.WriteString(w, body)
-		}))
-		defer server.Close()
-		result := NewClient(server.Client(), server.URL, nil).Push(t.Context(), batchOf("line"))
-		assert.Equal(t, want, result.Outcome)
-		assert.Equal(t, status, result.Status)
-		if want == Delivered {
-			assert.NoError(t, result.Err)
-			return
-		}
-		require.EqualError(t, result.Err, message)
-		assert.Equal(t, 7*time.Second, result.RetryAfter)
-	}
-	f(200, "", Delivered, "")
-	f(204, "", Delivered, "")
-	f(202, "", Retry, `loki answered 202: ""`)
-	f(260, "ingestion blocked for user t", Refused, `loki answered 260: "ingestion blocked for user t"`)
-	f(302, "", Retry, `loki answered 302: ""`)
-	f(400, "entry\n too far behind\n", Refused, `loki answered 400: "entry too far behind"`)
-	f(401, "no org id", Retry, `loki answered 401: "no org id"`)
-	f(403, "", Retry, `loki answered 403: ""`)
-	f(404, "404 page not found", Retry, `loki answered 404: "404 page not found"`)
-	f(413, "too large", Refused, `loki answered 413: "too large"`)
-	f(422, "no stream", Refused, `loki answered 422: "no stream"`)
-	f(429, "rate limit", Retry, `loki answered 429: "rate limit"`)
-	f(500, "shutting down", Retry, `loki answered 500: "shutting down"`)
-	f(503, strings.Repeat("x", 5000), Retry, `loki answered 503: "`+strings.Repeat("x", 1024)+`"`)
+// All that Loki says is read, also where that is a lot, and what a gateway says about when to come again.
+func TestReadAnswer(t *testing.T) {
+	text := strings.Repeat("2 errors like: entry; ", 100_000)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, text)
+	}))
+	defer server.Close()
+	a := NewClient(server.Client(), server.URL, nil, Protobuf).push(t.Context(), "", batchOf("line"))
+	require.NoError(t, a.err)
+	assert.Equal(t, text, a.text)
+	assert.Equal(t, 7*time.Second, a.retryAfter)
+	assert.Less(t, len(a.error().Error()), 1200)
+}
+
+// An answer that breaks off is still an answer.
+func TestHalfAnAnswer(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, "half")
+	}))
+	defer server.Close()
+	a := NewClient(server.Client(), server.URL, nil, Protobuf).push(t.Context(), "", batchOf("line"))
+	assert.Equal(t, http.StatusBadRequest, a.status)
+	require.EqualError(t, a.error(), `loki answered 400: "half" (the rest of the answer did not come: unexpected EOF)`)
 }
 
 func TestPushWithoutAnswer(t *testing.T) {
+	push := func(ctx context.Context, client *http.Client, url string) answer {
+		return NewClient(client, url, nil, Protobuf).push(ctx, "", batchOf("line"))
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
-	result := NewClient(server.Client(), server.URL, nil).Push(t.Context(), batchOf("line"))
-	assert.Equal(t, Retry, result.Outcome)
-	assert.Zero(t, result.Status)
-	require.Error(t, result.Err)
+	a := push(t.Context(), server.Client(), server.URL)
+	assert.Zero(t, a.status)
+	require.Error(t, a.error())
 	server.Close()
 
-	result = NewClient(server.Client(), server.URL, nil).Push(t.Context(), batchOf("line"))
-	assert.Equal(t, Retry, result.Outcome)
+	require.Error(t, push(t.Context(), server.Client(), server.URL).error())
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	result = NewClient(server.Client(), server.URL, nil).Push(ctx, batchOf("line"))
-	assert.Equal(t, Retry, result.Outcome)
-	require.ErrorIs(t, result.Err, context.Canceled)
+	require.ErrorIs(t, push(ctx, server.Client(), server.URL).error(), context.Canceled)
 
-	result = NewClient(server.Client(), server.URL+"?token=hunter2", nil).Push(t.Context(), batchOf("line"))
-	require.Error(t, result.Err)
-	assert.NotContains(t, result.Err.Error(), "hunter2")
+	a = push(t.Context(), server.Client(), server.URL+"?token=hunter2")
+	require.Error(t, a.error())
+	assert.NotContains(t, a.error().Error(), "hunter2")
 }
 
 // A redirect is not followed: neither lines nor credentials go to another host, and a page that answers 200 to a GET is
@@ -107,10 +116,10 @@ func TestRedirect(t *testing.T) {
 	defer elsewhere.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
-		result := NewClient(server.Client(), server.URL, nil).Push(t.Context(), batchOf("line"))
+		a := NewClient(server.Client(), server.URL, nil, Protobuf).push(t.Context(), "", batchOf("line"))
 		server.Close()
-		assert.Equal(t, Retry, result.Outcome)
-		assert.Equal(t, status, result.Status)
+		assert.Equal(t, status, a.status)
+		assert.Equal(t, later, a.interpret(batchOf("line")).meaning)
 		assert.False(t, visited)
 	}
 }
@@ -131,15 +140,15 @@ func TestEarlyAnswersAndReusedBuffers(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer server.Close()
-	early := NewClient(server.Client(), server.URL, http.Header{"Early": {"1"}})
-	client := NewClient(server.Client(), server.URL, nil)
+	early := NewClient(server.Client(), server.URL, http.Header{"Early": {"1"}}, Protobuf)
+	client := NewClient(server.Client(), server.URL, nil, Protobuf)
 	line := strings.Repeat("0123456789abcdef", 1<<16)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for range 10 {
-				early.Push(t.Context(), batchOf(line))
-				assert.Equal(t, Delivered, client.Push(t.Context(), batchOf(line)).Outcome)
+				early.push(t.Context(), "", batchOf(line))
+				assert.Equal(t, http.StatusNoContent, client.push(t.Context(), "", batchOf(line)).status)
 			}
 		})
 	}

@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +18,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/awsloki/awsloki/internal/tenant"
 )
 
 // MetadataMode says which attributes become structured metadata.
@@ -41,6 +45,25 @@ type Mapping struct {
 	Metadata MetadataMode
 	// MetadataAttributes are those of MetadataList.
 	MetadataAttributes []string
+	// Hidden are attributes that are never sent.
+	Hidden []string
+	// TenantAttribute is the resource attribute that names the tenant. Empty: none does.
+	TenantAttribute string
+	// Line makes the line of a record. It is the body as text where Line is nil or fails.
+	Line func(plog.LogRecord, pcommon.Resource, pcommon.InstrumentationScope) (string, error)
+	// Convert may have ideas of its own about a record, and says so. nil: never.
+	Convert func(plog.LogRecord, pcommon.Resource, pcommon.InstrumentationScope) (Converted, bool)
+	Limits  Limits
+}
+
+// Converted is a record whose labels and line were made by other rules than the mapping's.
+type Converted struct {
+	// Tenant is empty where the mapping decides.
+	Tenant string
+	Labels map[string]string
+	Line   string
+	// Whole says that all attributes are in the line: they are not sent as structured metadata.
+	Whole bool
 }
 
 // Names of structured metadata that are of no attribute.
@@ -53,11 +76,11 @@ const (
 
 // Encoder makes batches of log records. It is safe for concurrent use.
 type Encoder struct {
-	metadata MetadataMode
-	labels   []label
+	mapping Mapping
+	labels  []label
 	// recordLabels are those of labels that a record's attributes may give.
 	recordLabels []label
-	// skip is the attributes of each source that become labels and nothing else.
+	// skip is the attributes of each source that become labels and nothing else, or are hidden.
 	skip map[Source]map[string]bool
 	list map[string]bool
 	// scratch holds *scratch.
@@ -74,10 +97,10 @@ func NewEncoder(mapping Mapping) (*Encoder, error) {
 		return nil, err
 	}
 	e := &Encoder{
-		metadata: mapping.Metadata,
-		labels:   labels,
-		skip:     map[Source]map[string]bool{FromResource: {}, FromRecord: {}},
-		list:     map[string]bool{},
+		mapping: mapping,
+		labels:  labels,
+		skip:    map[Source]map[string]bool{FromResource: {}, FromRecord: {}, fromScope: {}},
+		list:    map[string]bool{},
 	}
 	for _, attribute := range mapping.MetadataAttributes {
 		e.list[attribute] = true
@@ -85,7 +108,13 @@ func NewEncoder(mapping Mapping) (*Encoder, error) {
 	for _, l := range labels {
 		e.indexRules(l)
 	}
-	e.scratch.New = func() any { return &scratch{names: map[string]string{}, streams: map[string]int{}} }
+	for _, attribute := range mapping.Hidden {
+		for _, skip := range e.skip {
+			skip[attribute] = true
+		}
+		delete(e.list, attribute)
+	}
+	e.scratch.New = func() any { return &scratch{names: map[string]string{}, streams: map[string]streamRef{}} }
 	return e, nil
 }
 
@@ -113,15 +142,24 @@ func (e *Encoder) indexRules(l label) {
 	}
 }
 
-// scratch is what encoding needs besides the batch that it makes.
+// scratch is what encoding needs besides the batches that it makes.
 type scratch struct {
-	labels, value, key, metadata []byte
-	// shared is the structured metadata that all records of a scope have.
-	shared []byte
+	value, text, key []byte
+	set              labelSet
+	// shared is the structured metadata that all records of a scope have, own that of one record, and trimmed what is
+	// left where both together are too much.
+	shared, own, trimmed pairList
 	// names are the names that attributes have in Loki.
 	names map[string]string
 	// streams finds, within one resource, the stream of the values that a record gives its labels.
-	streams map[string]int
+	streams map[string]streamRef
+}
+
+// streamRef is one stream of a batch.
+type streamRef struct {
+	index int
+	// demoted is the labels that have become structured metadata.
+	demoted pairList
 }
 
 // maxNames and maxNameLength bound the names of attributes that are remembered.
@@ -145,61 +183,239 @@ func (s *scratch) name(attribute string) string {
 	return name
 }
 
-// Encode makes a batch of ld, which it only reads. The batch holds copies and aliases nothing of ld.
+// Encoded is log records in the form in which they are sent.
+type Encoded struct {
+	// Parts are the batches of each tenant, in the order in which the tenants came.
+	Parts []Part
+	Changes
+}
+
+// Part is what belongs to one tenant. The tenant is empty where the mapping does not say.
+type Part struct {
+	Tenant string
+	Batch  *Batch
+}
+
+// Changes counts what was changed so that Loki takes it.
+type Changes struct {
+	// TruncatedLines were cut off at MaxLineSize.
+	TruncatedLines int
+	// DemotedLabels are labels of lines that became structured metadata.
+	DemotedLabels int
+	// DroppedMetadata is pairs of structured metadata of lines that were left out.
+	DroppedMetadata int
+	// BadTenantLines are of tenants whose names Loki does not take. They are in no part. BadTenant says what is wrong
+	// with one of them.
+	BadTenantLines int
+	BadTenant      error
+}
+
+// encoding is one call of Encode.
+type encoding struct {
+	*Encoder
+	*scratch
+	out Encoded
+	// parts finds a part by its tenant. nil: there is one.
+	parts map[string]int
+	now   pcommon.Timestamp
+}
+
+// Encode makes batches of ld, which it only reads. They hold copies and alias nothing of ld.
 //
 // The time of an entry is the record's timestamp, else its observed timestamp, else the present.
-func (e *Encoder) Encode(ld plog.Logs) *Batch {
-	s := e.scratch.Get().(*scratch)
-	defer e.scratch.Put(s)
-	b := new(Batch)
-	now := pcommon.NewTimestampFromTime(time.Now())
+func (e *Encoder) Encode(ld plog.Logs) Encoded {
+	c := encoding{Encoder: e, scratch: e.scratch.Get().(*scratch), now: pcommon.NewTimestampFromTime(time.Now())}
+	defer e.scratch.Put(c.scratch)
 	for _, rl := range ld.ResourceLogs().All() {
-		clear(s.streams)
-		resource := rl.Resource().Attributes()
-		for _, sl := range rl.ScopeLogs().All() {
-			s.shared = e.appendAttributes(s.shared[:0], resource, FromResource, s)
-			s.shared = e.appendAttributes(s.shared, sl.Scope().Attributes(), fromScope, s)
-			if len(e.recordLabels) == 0 {
-				e.makeRoom(b, resource, sl.LogRecords(), s)
+		c.encodeResource(rl)
+	}
+	return c.out
+}
+
+func (c *encoding) encodeResource(rl plog.ResourceLogs) {
+	clear(c.streams)
+	resource := rl.Resource()
+	tenant := c.tenantOf(resource.Attributes())
+	for _, sl := range rl.ScopeLogs().All() {
+		c.shared.reset()
+		c.appendAttributes(&c.shared, resource.Attributes(), FromResource)
+		c.appendAttributes(&c.shared, sl.Scope().Attributes(), fromScope)
+		if c.mapping.Convert == nil && len(c.recordLabels) == 0 {
+			c.makeRoom(tenant, resource.Attributes(), sl.LogRecords())
+		}
+		for _, record := range sl.LogRecords().All() {
+			if c.mapping.Convert != nil {
+				if converted, ok := c.mapping.Convert(record, resource, sl.Scope()); ok {
+					c.encodeConverted(converted, tenant, record)
+					continue
+				}
 			}
-			for _, record := range sl.LogRecords().All() {
-				e.encodeRecord(b, resource, record, now, s)
-			}
+			c.encodeRecord(tenant, resource, sl.Scope(), record)
 		}
 	}
+}
+
+func (c *encoding) tenantOf(resource pcommon.Map) string {
+	if c.mapping.TenantAttribute == "" {
+		return ""
+	}
+	v, ok := resource.Get(c.mapping.TenantAttribute)
+	if !ok {
+		return ""
+	}
+	c.value = appendValue(c.value[:0], v)
+	return string(c.value)
+}
+
+// batch returns the batch of a tenant, or nil if Loki takes no such tenant.
+func (c *encoding) batch(id string) *Batch {
+	if n := len(c.out.Parts); n > 0 && c.out.Parts[n-1].Tenant == id {
+		return c.out.Parts[n-1].Batch
+	}
+	if i, ok := c.parts[id]; ok {
+		return c.out.Parts[i].Batch
+	}
+	if id != "" {
+		if err := tenant.Check(id); err != nil {
+			c.out.BadTenant = err
+			return nil
+		}
+	}
+	if c.parts == nil {
+		c.parts = map[string]int{}
+	}
+	c.parts[id] = len(c.out.Parts)
+	b := new(Batch)
+	c.out.Parts = append(c.out.Parts, Part{Tenant: id, Batch: b})
 	return b
 }
 
 // makeRoom sees to it that the entries of records, all of one stream, are not moved over and over while it grows.
-func (e *Encoder) makeRoom(b *Batch, resource pcommon.Map, records plog.LogRecordSlice, s *scratch) {
+func (c *encoding) makeRoom(tenant string, resource pcommon.Map, records plog.LogRecordSlice) {
 	if records.Len() == 0 {
+		return
+	}
+	b := c.batch(tenant)
+	if b == nil {
 		return
 	}
 	// What the first record has beside its line, up to what a few attributes take: others may have less.
 	const most = 256
-	s.metadata = e.appendRecordMetadata(s.metadata[:0], records.At(0), s)
-	size := records.Len() * (entryOverhead + len(s.shared) + min(len(s.metadata), most))
+	c.own.reset()
+	c.appendRecordMetadata(records.At(0))
+	ref := c.streamOf(b, resource, records.At(0).Attributes())
+	size := records.Len() * (entryOverhead + min(len(c.shared.fields), maxShared) + min(len(c.own.fields), most))
 	for _, record := range records.All() {
 		size += len(record.Body().Str())
 	}
-	i := e.streamOf(b, resource, records.At(0).Attributes(), s)
-	r := &b.streams[i].runs[0]
+	r := &b.streams[ref.index].runs[0]
 	r.entries = slices.Grow(r.entries, size)
 }
 
-// entryOverhead is about what tags, lengths and the timestamp of an entry take.
-const entryOverhead = 32
+const (
+	// entryOverhead is about what tags, lengths and the timestamp of an entry take.
+	entryOverhead = 32
+	// maxShared is the most that room is made for: what is more is mostly trimmed.
+	maxShared = 64 << 10
+)
 
-func (e *Encoder) encodeRecord(b *Batch, resource pcommon.Map, record plog.LogRecord, now pcommon.Timestamp, s *scratch) {
-	st := &b.streams[e.streamOf(b, resource, record.Attributes(), s)]
+func (c *encoding) encodeRecord(tenant string, resource pcommon.Resource, scope pcommon.InstrumentationScope, record plog.LogRecord) {
+	b := c.batch(tenant)
+	if b == nil {
+		c.out.BadTenantLines++
+		return
+	}
+	ref := c.streamOf(b, resource.Attributes(), record.Attributes())
+	c.own.reset()
+	line := c.appendLine(c.line(resource, scope, record))
+	c.appendRecordMetadata(record)
+	c.appendEntry(&b.streams[ref.index], timeOf(record, c.now), line, &ref.demoted, &c.shared)
+}
+
+// encodeConverted encodes a record by other rules than the mapping's.
+func (c *encoding) encodeConverted(converted Converted, tenant string, record plog.LogRecord) {
+	if converted.Tenant != "" {
+		tenant = converted.Tenant
+	}
+	b := c.batch(tenant)
+	if b == nil {
+		c.out.BadTenantLines++
+		return
+	}
+	c.set.reset()
+	for i, name := range slices.Sorted(maps.Keys(converted.Labels)) {
+		valid := c.name(name)
+		if valid != name && converted.Labels[valid] != "" {
+			continue
+		}
+		c.set.values = append(c.set.values, converted.Labels[name]...)
+		c.set.add(valid, i)
+	}
+	for i := range c.labels {
+		if l := &c.labels[i]; l.static != "" && converted.Labels[l.name] == "" {
+			c.set.values = append(c.set.values, l.static...)
+			c.set.add(l.name, staticRank)
+		}
+	}
+	ref := c.openStream(b)
+	c.own.reset()
+	line := c.appendLine(converted.Line)
+	shared := &c.shared
+	if converted.Whole {
+		shared = &pairList{}
+		c.appendLevel(record)
+	} else {
+		c.appendRecordMetadata(record)
+	}
+	c.appendEntry(&b.streams[ref.index], timeOf(record, c.now), line, &ref.demoted, shared)
+}
+
+// appendEntry appends an entry with the record's own structured metadata, the stream's and the scope's. Loki takes the
+// last of several pairs with one name: the record's own wins.
+func (c *encoding) appendEntry(st *stream, nanos int64, line string, demoted, shared *pairList) {
+	own := &c.own
+	if c.mapping.Metadata == MetadataNone {
+		c.out.DroppedMetadata += demoted.n
+		demoted = &pairList{}
+	}
+	c.out.DemotedLabels += demoted.n
+	metadata := [...][]byte{shared.fields, demoted.fields, own.fields}
+	if !c.mapping.Limits.fits(own.n+demoted.n+shared.n, own.size+demoted.size+shared.size) {
+		trimmed, dropped := c.trimmed.trim(&c.mapping.Limits, own, demoted, shared)
+		metadata = [...][]byte{trimmed[2], trimmed[1], trimmed[0]}
+		c.out.DroppedMetadata += dropped
+	}
 	r := &st.runs[0]
 	before := len(r.entries)
-	nanos := timeOf(record, now)
-	s.metadata = e.appendRecordMetadata(s.metadata[:0], record, s)
-	r.entries = appendEntry(r.entries, nanos, line(record.Body()), s.shared, s.metadata)
+	r.entries = appendEntry(r.entries, nanos, line, metadata[:]...)
 	r.note(nanos)
 	st.lines++
 	st.size += len(r.entries) - before
+}
+
+// appendLine cuts off a line that is too long, and notes its size.
+func (c *encoding) appendLine(line string) string {
+	limit := c.mapping.Limits.MaxLineSize
+	if !over(len(line), limit) {
+		return line
+	}
+	c.out.TruncatedLines++
+	if c.mapping.Metadata != MetadataNone {
+		addPair(&c.own, originalSize, strconv.Itoa(len(line)))
+	}
+	return cut(line, limit)
+}
+
+func (c *encoding) line(resource pcommon.Resource, scope pcommon.InstrumentationScope, record plog.LogRecord) string {
+	if c.mapping.Line != nil {
+		if line, err := c.mapping.Line(record, resource, scope); err == nil {
+			return line
+		}
+	}
+	if body := record.Body(); body.Type() != pcommon.ValueTypeStr {
+		return text(body)
+	}
+	return record.Body().Str()
 }
 
 // timeOf is the first time that a record has. Times that nanoseconds of a signed integer do not reach are none: they
@@ -213,74 +429,83 @@ func timeOf(record plog.LogRecord, now pcommon.Timestamp) int64 {
 	return 0
 }
 
-func line(body pcommon.Value) string {
-	if body.Type() == pcommon.ValueTypeStr {
-		return body.Str()
+// streamOf returns a record's stream, which has one run. The labels are put together once for each resource, or once
+// for each combination of the values that its records give.
+func (c *encoding) streamOf(b *Batch, resource, record pcommon.Map) streamRef {
+	c.key = c.key[:0]
+	for i := range c.recordLabels {
+		c.value = c.recordLabels[i].appendValue(c.value[:0], resource, record)
+		c.key = protowire.AppendBytes(c.key, c.value)
 	}
-	return text(body)
+	ref, ok := c.streams[string(c.key)]
+	if !ok {
+		c.set.fill(c.labels, resource, record)
+		ref = c.openStream(b)
+		c.streams[string(c.key)] = ref
+	}
+	return ref
 }
 
-// streamOf returns the index of a record's stream, which has one run. The labels are put together once for each
-// resource, or once for each combination of the values that its records give.
-func (e *Encoder) streamOf(b *Batch, resource, record pcommon.Map, s *scratch) int {
-	s.key = s.key[:0]
-	for i := range e.recordLabels {
-		s.value = e.recordLabels[i].appendValue(s.value[:0], resource, record)
-		s.key = protowire.AppendBytes(s.key, s.value)
-	}
-	i, ok := s.streams[string(s.key)]
-	if !ok {
-		s.labels = e.appendLabelSet(s.labels[:0], resource, record, &s.value)
-		i = b.stream(string(s.labels))
-		s.streams[string(s.key)] = i
-		if st := &b.streams[i]; len(st.runs) == 0 {
-			st.runs = make([]run, 1)
+// openStream returns the stream of the labels in c.set, and demotes those that Loki would not take.
+func (c *encoding) openStream(b *Batch) streamRef {
+	c.set.limit(&c.mapping.Limits)
+	c.set.complete()
+	var demoted pairList
+	for i := range c.set.labels {
+		if l := &c.set.labels[i]; l.demoted {
+			addPair(&demoted, l.name, c.set.value(l))
 		}
 	}
-	return i
+	c.text = c.set.appendText(c.text[:0])
+	i := b.stream(string(c.text))
+	if st := &b.streams[i]; len(st.runs) == 0 {
+		st.runs = make([]run, 1)
+	}
+	return streamRef{index: i, demoted: demoted}
 }
 
-func (e *Encoder) appendRecordMetadata(dst []byte, record plog.LogRecord, s *scratch) []byte {
-	if e.metadata == MetadataNone {
-		return dst
+func (c *encoding) appendRecordMetadata(record plog.LogRecord) {
+	if c.mapping.Metadata == MetadataNone {
+		return
 	}
-	dst = e.appendAttributes(dst, record.Attributes(), FromRecord, s)
-	if level := level(record); level != "" {
-		dst = appendMetadata(dst, detectedLevel, level)
+	c.appendLevel(record)
+	if id := record.TraceID(); !id.IsEmpty() && c.wants(traceID) {
+		c.value = hex.AppendEncode(c.value[:0], id[:])
+		addPair(&c.own, traceID, c.value)
 	}
-	if id := record.TraceID(); !id.IsEmpty() && e.wants(traceID) {
-		s.value = hex.AppendEncode(s.value[:0], id[:])
-		dst = appendMetadata(dst, traceID, s.value)
+	if id := record.SpanID(); !id.IsEmpty() && c.wants(spanID) {
+		c.value = hex.AppendEncode(c.value[:0], id[:])
+		addPair(&c.own, spanID, c.value)
 	}
-	if id := record.SpanID(); !id.IsEmpty() && e.wants(spanID) {
-		s.value = hex.AppendEncode(s.value[:0], id[:])
-		dst = appendMetadata(dst, spanID, s.value)
+	c.appendAttributes(&c.own, record.Attributes(), FromRecord)
+}
+
+func (c *encoding) appendLevel(record plog.LogRecord) {
+	if level := level(record); level != "" && c.mapping.Metadata != MetadataNone {
+		addPair(&c.own, detectedLevel, level)
 	}
-	return dst
 }
 
 // wants says whether an attribute that is no label becomes structured metadata.
 func (e *Encoder) wants(attribute string) bool {
-	return e.metadata == MetadataRest || e.list[attribute]
+	return e.mapping.Metadata == MetadataRest || e.list[attribute]
 }
 
-// appendAttributes appends attributes as structured metadata. Loki takes the last of several pairs with one name, so
-// that a record's attributes, which come last, win over its resource's.
-func (e *Encoder) appendAttributes(dst []byte, attrs pcommon.Map, from Source, s *scratch) []byte {
-	if e.metadata == MetadataNone {
-		return dst
+// appendAttributes appends attributes as structured metadata.
+func (c *encoding) appendAttributes(p *pairList, attrs pcommon.Map, from Source) {
+	if c.mapping.Metadata == MetadataNone {
+		return
 	}
-	skip := e.skip[from]
+	skip := c.skip[from]
 	for attribute, v := range attrs.All() {
-		if !e.wants(attribute) || e.metadata == MetadataRest && skip[attribute] {
+		if !c.wants(attribute) || c.mapping.Metadata == MetadataRest && skip[attribute] {
 			continue
 		}
-		name := s.name(attribute)
-		if s.value = appendValue(s.value[:0], v); len(s.value) > 0 {
-			dst = appendMetadata(dst, name, s.value)
+		name := c.name(attribute)
+		if c.value = appendValue(c.value[:0], v); len(c.value) > 0 {
+			addPair(p, name, queryable(c.value))
 		}
 	}
-	return dst
 }
 
 // level is the record's severity by the names that Loki gives to levels.

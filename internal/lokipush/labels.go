@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
@@ -62,6 +61,8 @@ type label struct {
 	rules []LabelRule
 	// static is the value where no rule gives one. Empty: no label then.
 	static string
+	// rank says who stays where there are more labels than Loki takes: those of the lowest ranks.
+	rank int
 }
 
 // Check says what is wrong with a rule.
@@ -94,13 +95,19 @@ func checkLabelName(name string) error {
 func newLabels(rules []LabelRule, static map[string]string) ([]label, error) {
 	var errs []error
 	byName := map[string]*label{serviceNameLabel: {name: serviceNameLabel}}
-	get := func(name string) *label {
+	get := func(name string, rank int) *label {
 		l, ok := byName[name]
 		if !ok {
-			l = &label{name: name}
+			l = &label{name: name, rank: rank}
 			byName[name] = l
 		}
 		return l
+	}
+	for name, value := range static {
+		if err := CheckStaticLabel(name, value); err != nil {
+			errs = append(errs, fmt.Errorf("static label %q: %w", name, err))
+		}
+		get(name, staticRank).static = value
 	}
 	for i, rule := range rules {
 		if err := rule.Check(); err != nil {
@@ -109,14 +116,8 @@ func newLabels(rules []LabelRule, static map[string]string) ([]label, error) {
 		if rule.From == "" {
 			rule.From = FromResource
 		}
-		l := get(rule.name())
+		l := get(rule.name(), i)
 		l.rules = append(l.rules, rule)
-	}
-	for name, value := range static {
-		if err := CheckStaticLabel(name, value); err != nil {
-			errs = append(errs, fmt.Errorf("static label %q: %w", name, err))
-		}
-		get(name).static = value
 	}
 	labels := make([]label, 0, len(byName))
 	for _, l := range byName {
@@ -126,48 +127,8 @@ func newLabels(rules []LabelRule, static map[string]string) ([]label, error) {
 	return labels, errors.Join(errs...)
 }
 
-// appendLabelSet appends the label set of a record in the syntax of Prometheus. scratch is overwritten.
-func (e *Encoder) appendLabelSet(dst []byte, resource, record pcommon.Map, scratch *[]byte) []byte {
-	dst = append(dst, '{')
-	for i := range e.labels {
-		l := &e.labels[i]
-		value := l.appendValue((*scratch)[:0], resource, record)
-		if len(value) == 0 && l.name == serviceNameLabel {
-			value = e.appendService(value, resource, record)
-		}
-		*scratch = value
-		if len(value) == 0 {
-			continue
-		}
-		if len(dst) > 1 {
-			dst = append(dst, ", "...)
-		}
-		dst = append(dst, l.name...)
-		dst = append(dst, '=')
-		dst = strconv.AppendQuote(dst, labelValue(value))
-	}
-	return append(dst, '}')
-}
-
-// appendService finds a service_name among the other labels, as Loki does for streams that come without one.
-func (e *Encoder) appendService(dst []byte, resource, record pcommon.Map) []byte {
-	for _, name := range serviceLabels {
-		i, ok := slices.BinarySearchFunc(e.labels, name, func(l label, name string) int { return strings.Compare(l.name, name) })
-		if !ok {
-			continue
-		}
-		if dst = e.labels[i].appendValue(dst, resource, record); len(dst) > 0 {
-			return dst
-		}
-	}
-	return append(dst, unknownService...)
-}
-
-// labelValue replaces U+FFFD, for the sake of which Loki refuses a whole request, whether it is escaped or not. It
-// stands for characters that somebody else could not read.
-func labelValue(value []byte) string {
-	return strings.ReplaceAll(string(value), string(utf8.RuneError), "?")
-}
+// staticRank is that of labels which are given by name and value: they stay before all others.
+const staticRank = -1
 
 // appendValue appends the label's value, or nothing if it has none.
 func (l *label) appendValue(dst []byte, resource, record pcommon.Map) []byte {

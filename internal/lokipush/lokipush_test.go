@@ -36,7 +36,16 @@ func encode(t *testing.T, mapping Mapping, ld plog.Logs) []push.Stream {
 	t.Helper()
 	encoder, err := NewEncoder(mapping)
 	require.NoError(t, err)
-	return requestOf(t, encoder.Encode(ld)).Streams
+	return requestOf(t, encodeOne(encoder, ld)).Streams
+}
+
+// encodeOne is for mappings without tenants.
+func encodeOne(encoder *Encoder, ld plog.Logs) *Batch {
+	parts := encoder.Encode(ld).Parts
+	if len(parts) == 0 {
+		return new(Batch)
+	}
+	return parts[0].Batch
 }
 
 func pairs(nameValues ...string) push.LabelsAdapter {
@@ -74,9 +83,9 @@ func TestEncode(t *testing.T) {
 			Timestamp: time.Unix(1791798435, 523000001).UTC(),
 			Line:      "line 1",
 			StructuredMetadata: pairs(
-				"aws_log_stream_names", "2026/10/12/[$LATEST]94fa", "scoped", "true", "log_record_uid", "384809",
-				"http_response_status_code", "502", "detected_level", "error",
-				"trace_id", "01000000000000000000000000000000", "span_id", "0200000000000000"),
+				"aws_log_stream_names", "2026/10/12/[$LATEST]94fa", "scoped", "true", "detected_level", "error",
+				"trace_id", "01000000000000000000000000000000", "span_id", "0200000000000000",
+				"log_record_uid", "384809", "http_response_status_code", "502"),
 		}},
 	}}, streams)
 }
@@ -96,9 +105,9 @@ func TestEncodeMetadataModes(t *testing.T) {
 		mapping.Labels = []LabelRule{{Attribute: "service.name"}}
 		assert.Equal(t, want, encode(t, mapping, ld)[0].Entries[0].StructuredMetadata)
 	}
-	f(Mapping{}, pairs("a", "1", "b", "2", "a", "3", "detected_level", "warn", "span_id", "0200000000000000"))
-	f(Mapping{Metadata: MetadataRest}, pairs("a", "1", "b", "2", "a", "3", "detected_level", "warn", "span_id", "0200000000000000"))
-	f(Mapping{Metadata: MetadataList, MetadataAttributes: []string{"b", "service.name"}}, pairs("service_name", "s", "b", "2", "detected_level", "warn"))
+	f(Mapping{}, pairs("a", "1", "detected_level", "warn", "span_id", "0200000000000000", "b", "2", "a", "3"))
+	f(Mapping{Metadata: MetadataRest}, pairs("a", "1", "detected_level", "warn", "span_id", "0200000000000000", "b", "2", "a", "3"))
+	f(Mapping{Metadata: MetadataList, MetadataAttributes: []string{"b", "service.name"}}, pairs("service_name", "s", "detected_level", "warn", "b", "2"))
 	f(Mapping{Metadata: MetadataNone}, nil)
 }
 
@@ -327,7 +336,7 @@ func TestEncodeMemory(t *testing.T) {
 	records.At(0).Attributes().PutStr("stack", strings.Repeat("x", 1<<20))
 	encoder, err := NewEncoder(Mapping{})
 	require.NoError(t, err)
-	b := encoder.Encode(ld)
+	b := encodeOne(encoder, ld)
 	assert.Less(t, cap(b.streams[0].runs[0].entries), 8<<20)
 }
 

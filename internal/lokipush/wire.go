@@ -72,15 +72,21 @@ func appendTimestamp(dst []byte, nanos int64) []byte {
 	return dst
 }
 
-// appendEntry appends an entry as a field of a stream. metadata is a run of appendMetadata's fields, and so is more.
-func appendEntry(dst []byte, nanos int64, line string, metadata, more []byte) []byte {
+// appendEntry appends an entry as a field of a stream. Each part of the metadata is a run of appendMetadata's fields.
+func appendEntry(dst []byte, nanos int64, line string, metadata ...[]byte) []byte {
 	var timestamp [32]byte
 	ts := appendTimestamp(timestamp[:0], nanos)
-	dst = appendHeader(dst, tagEntry, len(ts)+sizeBytes(len(line))+len(metadata)+len(more))
+	size := len(ts) + sizeBytes(len(line))
+	for _, part := range metadata {
+		size += len(part)
+	}
+	dst = appendHeader(dst, tagEntry, size)
 	dst = append(dst, ts...)
 	dst = appendString(dst, tagLine, line)
-	dst = append(dst, metadata...)
-	return append(dst, more...)
+	for _, part := range metadata {
+		dst = append(dst, part...)
+	}
+	return dst
 }
 
 var errNotPushRequest = errors.New("not a push request of ours")

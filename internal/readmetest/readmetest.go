@@ -60,9 +60,12 @@ func ownKeys(config reflect.Type, prefix string) (keys []string) {
 	for i := range config.NumField() {
 		field := config.Field(i)
 		name, options, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
+		own := field.Type.Kind() == reflect.Struct && strings.HasPrefix(field.Type.PkgPath(), module)
 		switch {
+		case own && options == "squash":
+			keys = append(keys, ownKeys(field.Type, prefix)...)
 		case strings.Contains(options, "squash") || name == "":
-		case field.Type.Kind() == reflect.Struct && strings.HasPrefix(field.Type.PkgPath(), module):
+		case own:
 			keys = append(keys, ownKeys(field.Type, prefix+name+confmap.KeyDelimiter)...)
 		default:
 			keys = append(keys, prefix+name)

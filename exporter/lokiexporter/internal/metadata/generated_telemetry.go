@@ -26,10 +26,16 @@ type TelemetryBuilder struct {
 	meter                         metric.Meter
 	mu                            sync.Mutex
 	registrations                 []metric.Registration
+	ExporterLokiDeliveredBytes    metric.Int64Counter
 	ExporterLokiDeliveredLines    metric.Int64Counter
+	ExporterLokiDemotedLabels     metric.Int64Counter
+	ExporterLokiDivisions         metric.Int64Counter
+	ExporterLokiDroppedMetadata   metric.Int64Counter
+	ExporterLokiHeldBackSeconds   metric.Float64Counter
 	ExporterLokiRefusedLines      metric.Int64Counter
 	ExporterLokiRequestBytes      metric.Int64Counter
 	ExporterLokiRequests          metric.Int64Counter
+	ExporterLokiTruncatedLines    metric.Int64Counter
 	ExporterLokiUnreadableBatches metric.Int64Counter
 }
 
@@ -62,15 +68,45 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ExporterLokiDeliveredBytes, err = builder.meter.Int64Counter(
+		"otelcol_exporter_loki_delivered_bytes",
+		metric.WithDescription("Size of the lines that Loki took, with their labels and structured metadata, before compression. Where Loki refused a part of a request, that part is taken to be average. [Alpha]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ExporterLokiDeliveredLines, err = builder.meter.Int64Counter(
 		"otelcol_exporter_loki_delivered_lines",
 		metric.WithDescription("Number of lines that Loki took. [Alpha]"),
 		metric.WithUnit("{line}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ExporterLokiDemotedLabels, err = builder.meter.Int64Counter(
+		"otelcol_exporter_loki_demoted_labels",
+		metric.WithDescription("Number of labels of lines that were sent as structured metadata, because they were too many or too long. [Alpha]"),
+		metric.WithUnit("{label}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterLokiDivisions, err = builder.meter.Int64Counter(
+		"otelcol_exporter_loki_divisions",
+		metric.WithDescription("Number of times that a request was sent again in parts because Loki did not take it whole. [Alpha]"),
+		metric.WithUnit("{division}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterLokiDroppedMetadata, err = builder.meter.Int64Counter(
+		"otelcol_exporter_loki_dropped_metadata",
+		metric.WithDescription("Number of pairs of structured metadata of lines that were left out, because they were too many or too large. [Alpha]"),
+		metric.WithUnit("{pair}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterLokiHeldBackSeconds, err = builder.meter.Float64Counter(
+		"otelcol_exporter_loki_held_back_seconds",
+		metric.WithDescription("Time for which requests were held back to stay within limits that Loki stated, summed over requests. [Alpha]"),
+		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ExporterLokiRefusedLines, err = builder.meter.Int64Counter(
 		"otelcol_exporter_loki_refused_lines",
-		metric.WithDescription("Number of lines in requests that Loki will never take as they are. They are not sent again. [Alpha]"),
+		metric.WithDescription("Number of lines that Loki refused, or would refuse. They are not sent again. [Alpha]"),
 		metric.WithUnit("{line}"),
 	)
 	errs = errors.Join(errs, err)
@@ -84,6 +120,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_exporter_loki_requests",
 		metric.WithDescription("Number of requests that were sent to Loki. [Alpha]"),
 		metric.WithUnit("{request}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterLokiTruncatedLines, err = builder.meter.Int64Counter(
+		"otelcol_exporter_loki_truncated_lines",
+		metric.WithDescription("Number of lines that were cut off because they were too long. [Alpha]"),
+		metric.WithUnit("{line}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterLokiUnreadableBatches, err = builder.meter.Int64Counter(

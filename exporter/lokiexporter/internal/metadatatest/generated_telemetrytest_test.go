@@ -19,13 +19,34 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
+	tb.ExporterLokiDeliveredBytes.Add(context.Background(), 1)
 	tb.ExporterLokiDeliveredLines.Add(context.Background(), 1)
+	tb.ExporterLokiDemotedLabels.Add(context.Background(), 1)
+	tb.ExporterLokiDivisions.Add(context.Background(), 1)
+	tb.ExporterLokiDroppedMetadata.Add(context.Background(), 1)
+	tb.ExporterLokiHeldBackSeconds.Add(context.Background(), 1)
 	tb.ExporterLokiRefusedLines.Add(context.Background(), 1)
 	tb.ExporterLokiRequestBytes.Add(context.Background(), 1)
 	tb.ExporterLokiRequests.Add(context.Background(), 1)
+	tb.ExporterLokiTruncatedLines.Add(context.Background(), 1)
 	tb.ExporterLokiUnreadableBatches.Add(context.Background(), 1)
+	AssertEqualExporterLokiDeliveredBytes(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterLokiDeliveredLines(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterLokiDemotedLabels(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterLokiDivisions(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterLokiDroppedMetadata(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterLokiHeldBackSeconds(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterLokiRefusedLines(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
@@ -34,6 +55,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterLokiRequests(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterLokiTruncatedLines(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterLokiUnreadableBatches(t, testTel,

@@ -1,0 +1,126 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lokiexporter
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.uber.org/zap"
+
+	"github.com/awsloki/awsloki/internal/lokipush"
+)
+
+// lane is the way of one tenant's lines to Loki: the Collector's queue, batcher, workers and retries, and what Loki has
+// said about its limits. Each tenant has its own, so that none waits for another: the Collector's workers sleep while
+// they wait to try again.
+type lane struct {
+	helper exporter.Logs
+	sender *lokipush.Sender
+	// refusedAt is when it last took nothing more, in nanoseconds.
+	refusedAt atomic.Int64
+}
+
+func (e *lokiExporter) newLane(ctx context.Context, tenant string) (*lane, error) {
+	set := e.set
+	if !e.config.Tenant.oneOnly(tenant) {
+		set.ID = laneID(set.ID, tenant)
+		set.Logger = set.Logger.With(zap.String("tenant", tenant))
+	}
+	l := &lane{sender: lokipush.NewSender(e.client, tenant, e.config.Strict)}
+	helper, err := xexporterhelper.NewLogsRequest(ctx, set, takeBatch,
+		func(ctx context.Context, r xexporterhelper.Request) error { return e.push(ctx, l.sender, r.(*request)) },
+		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
+		// The HTTP client has a timeout of its own.
+		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
+		exporterhelper.WithRetry(e.config.RetryConfig),
+		xexporterhelper.WithQueueBatch(e.config.QueueConfig, xexporterhelper.QueueBatchSettings{Encoding: requestEncoding{e.unreadable}}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	l.helper = helper
+	return l, nil
+}
+
+// oneOnly says whether a tenant is the only one that the configuration knows, which has the exporter's own name. Its
+// queue is where it was before there were others.
+func (c *TenantConfig) oneOnly(tenant string) bool { return tenant == c.Value }
+
+// plainTenant is a tenant that can be part of a file's name as it is.
+var plainTenant = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+
+// laneID names a tenant's lane: in the Collector's metrics, and where the queue is stored.
+func laneID(id component.ID, tenant string) component.ID {
+	if !plainTenant.MatchString(tenant) {
+		sum := sha256.Sum256([]byte(tenant))
+		tenant = "sha256-" + hex.EncodeToString(sum[:])
+	}
+	name := "tenant=" + tenant
+	if id.Name() != "" {
+		name = id.Name() + "/" + name
+	}
+	return component.NewIDWithName(id.Type(), name)
+}
+
+func (l *lane) start(ctx context.Context, host component.Host) error {
+	return l.helper.Start(ctx, host)
+}
+
+func (l *lane) shutdown(ctx context.Context) error {
+	l.sender.Close()
+	return l.helper.Shutdown(ctx)
+}
+
+// batchKey is how a batch gets through the Collector's helper, which knows only log records.
+type batchKey struct{}
+
+// consume takes a batch, which must not be used any more if there is no error.
+func (l *lane) consume(ctx context.Context, batch *lokipush.Batch) error {
+	err := l.helper.ConsumeLogs(context.WithValue(ctx, batchKey{}, batch), plog.NewLogs())
+	if err != nil && !consumererror.IsPermanent(err) {
+		l.refusedAt.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+func takeBatch(ctx context.Context, _ plog.Logs) (xexporterhelper.Request, error) {
+	batch, ok := ctx.Value(batchKey{}).(*lokipush.Batch)
+	if !ok {
+		return nil, errors.New("no batch to send")
+	}
+	return &request{batch}, nil
+}
+
+// push delivers what a request holds. What is left of it, and may be delivered another time, stays in the request: the
+// Collector sends the same one again.
+func (e *lokiExporter) push(ctx context.Context, sender *lokipush.Sender, r *request) error {
+	report := sender.Deliver(ctx, r.batch)
+	e.record(ctx, &report)
+	if report.Remaining == nil {
+		r.batch = new(lokipush.Batch)
+		if report.Delivered.Lines == 0 && len(report.Refused) > 0 {
+			return consumererror.NewPermanent(fmt.Errorf("nothing was delivered: %w", report.Refused[0].Err))
+		}
+		return nil
+	}
+	r.batch = report.Remaining
+	if report.RetryAfter > 0 {
+		return exporterhelper.NewThrottleRetry(report.Err, report.RetryAfter)
+	}
+	return report.Err
+}

@@ -1,0 +1,164 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lokiexporter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+)
+
+// lanes are those of all tenants. A lane is opened when its tenant first comes, and when the exporter starts, for what
+// is in its queue on disk.
+type lanes struct {
+	create func(ctx context.Context, tenant string) (*lane, error)
+	max    int
+
+	mu       sync.RWMutex
+	byTenant map[string]*lane
+	// host is nil before start and after shutdown.
+	host component.Host
+	// index remembers the tenants. nil: the queues are not on disk. known are those in it.
+	index storage.Client
+	known []string
+}
+
+// indexKey is what the tenants are stored under, and indexName the store's name.
+const (
+	indexName = "tenants"
+	indexKey  = "tenants"
+)
+
+var errStopped = errors.New("the exporter is not running")
+
+// start opens the lanes of these tenants, and of all that it remembers.
+func (l *lanes) start(ctx context.Context, host component.Host, id component.ID, storageID *component.ID, tenants ...string) error {
+	l.mu.Lock()
+	l.host = host
+	l.byTenant = map[string]*lane{}
+	err := l.openAll(ctx, id, storageID, tenants)
+	l.mu.Unlock()
+	if err != nil {
+		return errors.Join(err, l.shutdown(ctx))
+	}
+	return nil
+}
+
+func (l *lanes) openAll(ctx context.Context, id component.ID, storageID *component.ID, tenants []string) error {
+	if storageID != nil {
+		if err := l.openIndex(ctx, id, *storageID); err != nil {
+			return fmt.Errorf("open the list of tenants: %w", err)
+		}
+	}
+	for _, tenant := range slices.Concat(tenants, l.known) {
+		if _, ok := l.byTenant[tenant]; ok {
+			continue
+		}
+		if err := l.open(ctx, tenant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lanes) openIndex(ctx context.Context, id, storageID component.ID) error {
+	extension, ok := l.host.GetExtensions()[storageID].(storage.Extension)
+	if !ok {
+		return fmt.Errorf("`sending_queue::storage`: %q is no storage extension that the service has", storageID)
+	}
+	var err error
+	if l.index, err = extension.GetClient(ctx, component.KindExporter, id, indexName); err != nil {
+		return err
+	}
+	data, err := l.index.Get(ctx, indexKey)
+	if err != nil || data == nil {
+		return err
+	}
+	return json.Unmarshal(data, &l.known)
+}
+
+// get returns the lane of a tenant, and opens it if it is the first time.
+func (l *lanes) get(ctx context.Context, tenant string) (*lane, error) {
+	l.mu.RLock()
+	found, ok := l.byTenant[tenant]
+	l.mu.RUnlock()
+	if ok {
+		return found, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if found, ok := l.byTenant[tenant]; ok {
+		return found, nil
+	}
+	if l.host == nil {
+		return nil, errStopped
+	}
+	if len(l.byTenant) >= l.max {
+		return nil, fmt.Errorf("there are more tenants than `tenant::max_tenants` allows: %d", l.max)
+	}
+	// The lane outlives the request that it is opened for.
+	if err := l.open(context.WithoutCancel(ctx), tenant); err != nil {
+		return nil, err
+	}
+	return l.byTenant[tenant], nil
+}
+
+// open opens a lane. That its tenant is remembered comes first: lines must not be forgotten on disk.
+func (l *lanes) open(ctx context.Context, tenant string) error {
+	if err := l.remember(ctx, tenant); err != nil {
+		return fmt.Errorf("remember tenant %q: %w", tenant, err)
+	}
+	opened, err := l.create(ctx, tenant)
+	if err == nil {
+		err = opened.start(ctx, l.host)
+	}
+	if err != nil {
+		return fmt.Errorf("open the queue of tenant %q: %w", tenant, err)
+	}
+	l.byTenant[tenant] = opened
+	return nil
+}
+
+func (l *lanes) remember(ctx context.Context, tenant string) error {
+	if l.index == nil || slices.Contains(l.known, tenant) {
+		return nil
+	}
+	known := append(slices.Clone(l.known), tenant)
+	data, err := json.Marshal(known)
+	if err == nil {
+		err = l.index.Set(ctx, indexKey, data)
+	}
+	if err == nil {
+		l.known = known
+	}
+	return err
+}
+
+// shutdown closes all lanes, each of which takes the time of its requests that are under way.
+func (l *lanes) shutdown(ctx context.Context) error {
+	l.mu.Lock()
+	open := slices.Collect(maps.Values(l.byTenant))
+	l.byTenant, l.host = nil, nil
+	index := l.index
+	l.index = nil
+	l.mu.Unlock()
+
+	errs := make([]error, len(open)+1)
+	var wait sync.WaitGroup
+	for i, one := range open {
+		wait.Go(func() { errs[i] = one.shutdown(ctx) })
+	}
+	wait.Wait()
+	if index != nil {
+		errs[len(open)] = index.Close(ctx)
+	}
+	return errors.Join(errs...)
+}

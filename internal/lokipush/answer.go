@@ -1,0 +1,243 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lokipush
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// meaning is what an answer says about the lines of a request.
+type meaning int
+
+const (
+	// later: nothing is known to be stored, and the same request may succeed another time.
+	later meaning = iota
+	// taken: Loki has all lines but those that it names.
+	taken
+	// blocked: Loki does not want these lines, now or later.
+	blocked
+	// divisible: nothing is stored, because of a part of the request, or because it is too large.
+	divisible
+	// limited: nothing is stored, because more came at once than the tenant may send.
+	limited
+	// streamLimited: one stream sent more at once than a stream may. Loki has the others.
+	streamLimited
+	// streamsLimited: there are too many streams for one that is new. Loki has the others.
+	streamsLimited
+)
+
+// verdict is an answer, understood.
+type verdict struct {
+	meaning meaning
+	// reason is why lines are refused, where the answer gives one for all.
+	reason Reason
+	// refused is how many lines Loki names as refused, where the meaning is taken.
+	refused map[Reason]int
+	// stream is the stream meant, by its labels, where the meaning is streamLimited or streamsLimited. Empty: unknown.
+	stream string
+	// times are the timestamps of all lines of the stream that are limited. Empty: all lines are.
+	times map[int64]bool
+	// rate is the limit in bytes per second, and total the size that was refused for it. Loki counts lines and
+	// structured metadata. 0: not stated.
+	rate, total int64
+}
+
+// statusBlocked is Loki's default answer to a tenant whose ingestion is blocked: a success that stores nothing, meant
+// to keep clients from trying again (pkg/validation/limits.go, block_ingestion_status_code).
+const statusBlocked = 260
+
+// Beginnings and parts of Loki's messages.
+const (
+	textBlocked        = "ingestion blocked for user"
+	textRateLimit      = "ingestion rate limit exceeded"
+	textStreamRate     = "Per stream rate limit exceeded"
+	textStreams        = "maximum active stream limit exceeded"
+	textNormalization  = "normalization for label name"
+	textEmptyName      = "label name is empty"
+	textParseLabels    = "couldn't parse labels"
+	textReservedLabels = "reserved label"
+)
+
+// sizeTexts are in the messages of requests that are too large for a part of Loki, by whatever status they come
+// (pkg/util/http.go; dskit/server; grpc).
+var sizeTexts = []string{
+	"larger than max", "message size too large", "request body too large", "compressed message size", "entity too large",
+}
+
+// identityTexts are in the messages about the tenant, not the lines (dskit/tenant).
+var identityTexts = []string{"no org id", "multiple org IDs", "tenant ID", "org id"}
+
+// interpret says what an answer to a batch means. Where Loki's answer leaves it open whether it is the lines that it
+// dislikes, they are kept: wrong credentials or a wrong path, among others, somebody can put right while they wait.
+func (a answer) interpret(b *Batch) verdict {
+	switch {
+	case a.status == http.StatusOK || a.status == http.StatusNoContent:
+		return verdict{meaning: taken}
+	case a.status == statusBlocked || a.status < 500 && a.status != http.StatusTooManyRequests && strings.HasPrefix(a.text, textBlocked):
+		return verdict{meaning: blocked, reason: BlockedIngestion}
+	case a.status == http.StatusRequestEntityTooLarge:
+		return verdict{meaning: divisible, reason: RequestTooLarge}
+	case a.status == http.StatusUnprocessableEntity:
+		return verdict{meaning: divisible, reason: BadRequest}
+	case a.status == http.StatusBadRequest:
+		return a.interpretBadRequest(b)
+	case a.status == http.StatusTooManyRequests:
+		return a.interpretLimit()
+	case a.status >= 500:
+		return a.interpretServerError()
+	default:
+		return verdict{}
+	}
+}
+
+func (a answer) interpretBadRequest(b *Batch) verdict {
+	if refused := parseRefusals(a.text, b); refused != nil {
+		return verdict{meaning: taken, refused: refused}
+	}
+	switch {
+	case containsAny(a.text, sizeTexts):
+		return verdict{meaning: divisible, reason: RequestTooLarge}
+	case strings.Contains(a.text, textParseLabels), strings.Contains(a.text, textReservedLabels):
+		return verdict{meaning: divisible, reason: InvalidLabels}
+	case containsAny(a.text, identityTexts), isHTML(a.text):
+		// A gateway speaks HTML, Loki does not: it is not about the lines.
+		return verdict{}
+	default:
+		return verdict{meaning: divisible, reason: BadRequest}
+	}
+}
+
+// interpretServerError finds the errors that come again however often the request is sent.
+func (a answer) interpretServerError() verdict {
+	switch {
+	case containsAny(a.text, sizeTexts):
+		return verdict{meaning: divisible, reason: RequestTooLarge}
+	case strings.Contains(a.text, textNormalization), strings.Contains(a.text, textEmptyName):
+		return verdict{meaning: divisible, reason: InvalidMetadata}
+	default:
+		return verdict{}
+	}
+}
+
+var (
+	rateLimitPattern   = regexp.MustCompile(`\(limit: (\d+) bytes/sec\).* totaling '(\d+)' bytes`)
+	streamRatePattern  = regexp.MustCompile(`\(limit: ([0-9.]+ ?[A-Za-z]*)/sec\)`)
+	streamTotalPattern = regexp.MustCompile(`totaling ([0-9.]+ ?[A-Za-z]+)`)
+	streamNamePattern  = regexp.MustCompile(`(?s)when trying to create stream (\{.*\}), reduce`)
+	entryTimePattern   = regexp.MustCompile(`entry with timestamp (.+?) ignored, reason:`)
+)
+
+func (a answer) interpretLimit() verdict {
+	switch {
+	case strings.Contains(a.text, textRateLimit):
+		v := verdict{meaning: limited, reason: RateLimited}
+		if m := rateLimitPattern.FindStringSubmatch(a.text); m != nil {
+			v.rate, v.total = atoi(m[1]), atoi(m[2])
+		}
+		return v
+	case strings.Contains(a.text, textStreamRate):
+		return a.interpretStreamRate()
+	case strings.Contains(a.text, textStreams):
+		v := verdict{meaning: streamsLimited, reason: StreamLimit}
+		if m := streamNamePattern.FindStringSubmatch(a.text); m != nil {
+			v.stream = m[1]
+		}
+		return v
+	default:
+		return verdict{}
+	}
+}
+
+func (a answer) interpretStreamRate() verdict {
+	v := verdict{meaning: streamLimited, reason: StreamRateLimit}
+	if m := streamRatePattern.FindStringSubmatch(a.text); m != nil {
+		v.rate = parseSize(m[1])
+	}
+	if m := streamTotalPattern.FindStringSubmatch(a.text); m != nil {
+		v.total = parseSize(m[1])
+	}
+	ignored, ok := parseIgnored(a.text)
+	if !ok {
+		return v
+	}
+	// A shard is a part of a stream, and the others may have been stored. All of it is sent again.
+	v.stream = ignored.stream
+	if ignored.lines == ignored.of || ignored.shard {
+		return v
+	}
+	times := map[int64]bool{}
+	listed := entryTimePattern.FindAllStringSubmatch(a.text, -1)
+	for _, m := range listed {
+		t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", m[1])
+		if err != nil {
+			return v
+		}
+		times[t.UnixNano()] = true
+	}
+	// Loki lists ten at most, by default.
+	if len(listed) == ignored.lines {
+		v.times = times
+	}
+	return v
+}
+
+// maxMessage is how much of Loki's text goes into an error.
+const maxMessage = 1 << 10
+
+// error tells of an answer that is no success. It holds none of the lines.
+func (a answer) error() error {
+	if a.status == 0 {
+		return a.err
+	}
+	text := strings.Join(strings.Fields(a.text[:min(len(a.text), maxMessage)]), " ")
+	err := fmt.Errorf("loki answered %d: %q", a.status, text)
+	if a.err != nil {
+		err = fmt.Errorf("%w (%w)", err, a.err)
+	}
+	return err
+}
+
+func isHTML(text string) bool {
+	text = strings.ToLower(strings.TrimSpace(text[:min(len(text), 256)]))
+	return strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html")
+}
+
+func containsAny(text string, parts []string) bool {
+	for _, part := range parts {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// atoi reads a number that the digits of a pattern are, or 0 if it is too large to be one.
+func atoi(digits string) int64 {
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// parseSize reads a size as Loki writes it: 1536KB, where a KB has 1024 bytes. 0 if it cannot be read.
+func parseSize(text string) int64 {
+	digits := strings.TrimRight(text, "BKMGTPEi ")
+	n, err := strconv.ParseFloat(digits, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	for _, unit := range "KMGTPE" {
+		n *= 1024
+		if strings.ContainsRune(text[len(digits):], unit) {
+			return int64(min(n, 1<<62))
+		}
+	}
+	return int64(min(n/(1<<60), 1<<62))
+}

@@ -1,0 +1,84 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lokipush
+
+// The parts that a batch is divided into alias its bytes. It must not be used any more.
+
+// halves divides a batch of more than one line in two of about the same size: its streams, or the lines of its one
+// stream.
+func (b *Batch) halves() (first, second *Batch) {
+	if len(b.streams) > 1 {
+		return b.divideStreams()
+	}
+	parts := b.Merge(nil, (b.Lines()+1)/2, MeasureLines)
+	return parts[0], parts[1]
+}
+
+func (b *Batch) divideStreams() (first, second *Batch) {
+	first, second = new(Batch), new(Batch)
+	half := b.Size() / 2
+	size := 0
+	for i := range b.streams {
+		s := &b.streams[i]
+		// Neither part may be left without a stream.
+		if i == 0 || size+s.contentSize()/2 <= half && i < len(b.streams)-1 {
+			first.append(s.labels, s.runs...)
+		} else {
+			second.append(s.labels, s.runs...)
+		}
+		size += s.contentSize()
+	}
+	return first, second
+}
+
+// byStream makes a batch of each stream.
+func (b *Batch) byStream() []*Batch {
+	batches := make([]*Batch, len(b.streams))
+	for i := range b.streams {
+		batches[i] = &Batch{streams: b.streams[i : i+1 : i+1]}
+	}
+	return batches
+}
+
+// take takes the stream with the given labels out of a batch. ok is false if there is none.
+func (b *Batch) take(labels string) (taken, rest *Batch, ok bool) {
+	i, ok := b.lookup()[labels]
+	if !ok {
+		return nil, b, false
+	}
+	taken, rest = new(Batch), new(Batch)
+	for j := range b.streams {
+		if j == i {
+			taken.streams = append(taken.streams, b.streams[j])
+		} else {
+			rest.streams = append(rest.streams, b.streams[j])
+		}
+	}
+	return taken, rest, true
+}
+
+// at keeps the lines with the given timestamps, in nanoseconds, and drops the others.
+func (b *Batch) at(nanos map[int64]bool) *Batch {
+	kept := new(Batch)
+	for i := range b.streams {
+		for _, r := range b.streams[i].runs {
+			for e := range eachEntry(r.entries) {
+				if nanos[e.nanos] {
+					one := run{entries: e.field}
+					one.note(e.nanos)
+					kept.append(b.streams[i].labels, one)
+				}
+			}
+		}
+	}
+	return kept
+}
+
+// linesOf is the number of lines of a stream, 0 if there is none with such labels.
+func (b *Batch) linesOf(labels string) int {
+	if i, ok := b.lookup()[labels]; ok {
+		return b.streams[i].lines
+	}
+	return 0
+}

@@ -1,0 +1,155 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lokipush
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// gate holds one tenant's requests back once Loki has said that they are too much, and remembers how large a request
+// may be. It is safe for concurrent use.
+type gate struct {
+	// closed ends every wait.
+	closed chan struct{}
+
+	mu sync.Mutex
+	// rate is how many bytes per second are let through, 0 for all. It grows with what Loki takes: the limit that Loki
+	// states is that of one of its distributors, of which there may be several.
+	rate float64
+	// next is when the next request may go.
+	next time.Time
+	// limitedAt is when Loki last said that it was too much.
+	limitedAt time.Time
+	// hard is the largest request that Loki, or a gateway before it, takes, and soft the largest that may be within a
+	// limit on bytes per second. 0: nothing is known. hardAt is when a request was last too large.
+	hard, soft int
+	hardAt     time.Time
+}
+
+const (
+	// rateMemory and sizeMemory are for how long a limit is believed in that is not met again.
+	rateMemory = time.Minute
+	sizeMemory = 10 * time.Minute
+	// growth is the part of a second's rate by which it grows, per second that is used to the full.
+	growth = 0.1
+	// retreat is what is left of a rate that was too high.
+	retreat = 0.75
+)
+
+var errClosed = errors.New("stopped while waiting to send")
+
+func newGate() *gate { return &gate{closed: make(chan struct{})} }
+
+// wait waits until a request of so many bytes may go, and returns how long that took.
+func (g *gate) wait(ctx context.Context, bytes int) (time.Duration, error) {
+	return g.sleep(ctx, g.reserve(bytes))
+}
+
+// reserve takes a turn and returns how far off it is.
+func (g *gate) reserve(bytes int) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if g.rate > 0 && now.Sub(g.limitedAt) > rateMemory {
+		g.rate = 0
+	}
+	turn := now
+	if g.next.After(now) {
+		turn = g.next
+	}
+	if g.rate > 0 {
+		g.next = turn.Add(seconds(float64(bytes) / g.rate))
+	}
+	return turn.Sub(now)
+}
+
+func (g *gate) sleep(ctx context.Context, pause time.Duration) (time.Duration, error) {
+	if pause <= 0 {
+		return 0, nil
+	}
+	start := time.Now()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return pause, nil
+	case <-g.closed:
+		return time.Since(start), errClosed
+	case <-ctx.Done():
+		return time.Since(start), ctx.Err()
+	}
+}
+
+// took notes that Loki took a request.
+func (g *gate) took(bytes int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.rate > 0 {
+		g.rate += growth * float64(bytes)
+	}
+	if bytes > g.soft/2 {
+		g.soft += g.soft / 16
+	}
+}
+
+// limited notes that Loki refused a request of so many bytes because of a limit in bytes per second. The next may go
+// when the limit has room for it.
+func (g *gate) limited(rate int64, bytes int) {
+	if rate <= 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.limitedAt = time.Now()
+	g.rate = max(float64(rate), g.rate*retreat)
+	if next := g.limitedAt.Add(seconds(float64(min(int64(bytes), rate)) / float64(rate))); next.After(g.next) {
+		g.next = next
+	}
+}
+
+// slowed notes that requests had better have no more than so many bytes, so that a limit lets them through.
+func (g *gate) slowed(bytes int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.soft = lower(g.soft, bytes)
+}
+
+// tooLarge notes that a request of so many bytes is more than Loki takes at once.
+func (g *gate) tooLarge(bytes int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hard, g.hardAt = lower(g.hard, bytes/2), time.Now()
+}
+
+// lower returns the lower of two sizes, of which 0 is none.
+func lower(size, bytes int) int {
+	bytes = max(bytes, 1)
+	if size == 0 {
+		return bytes
+	}
+	return min(size, bytes)
+}
+
+// largest is the size up to which a request may be taken, at most limit.
+func (g *gate) largest(limit int) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.hard > 0 && time.Since(g.hardAt) > sizeMemory {
+		g.hard = 0
+	}
+	if g.soft > limit {
+		g.soft = 0
+	}
+	for _, size := range [...]int{g.hard, g.soft} {
+		if size > 0 {
+			limit = min(limit, size)
+		}
+	}
+	return limit
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

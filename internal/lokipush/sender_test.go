@@ -1,0 +1,458 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lokipush
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grafana/loki/pkg/push"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// model is a Loki that answers by a function, and keeps the lines of the requests that were answered 204 or 200.
+type model struct {
+	answer func(request push.PushRequest) (status int, text string)
+
+	mu       sync.Mutex
+	lines    []string
+	requests int
+	tenants  []string
+}
+
+// RoundTrip implements http.RoundTripper: no network, so that a test can have a clock of its own.
+func (m *model) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	var request push.PushRequest
+	if err := request.Unmarshal(mustDecompress(body)); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.requests++
+	m.tenants = append(m.tenants, r.Header.Get("X-Scope-OrgID"))
+	status, text := m.answer(request)
+	if status == 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	if status < 300 && status != statusBlocked {
+		m.keep(request)
+	}
+	recorder := httptest.NewRecorder()
+	recorder.WriteHeader(status)
+	recorder.Body.WriteString(text)
+	return recorder.Result(), nil
+}
+
+func (m *model) keep(request push.PushRequest) {
+	for _, stream := range request.Streams {
+		for _, entry := range stream.Entries {
+			m.lines = append(m.lines, entry.Line)
+		}
+	}
+}
+
+func (m *model) sender(strict bool) *Sender {
+	return NewSender(NewClient(&http.Client{Transport: m}, "http://loki/loki/api/v1/push", nil, Protobuf), "team-1", strict)
+}
+
+func pushedLines(request push.PushRequest) (lines []string) {
+	for _, stream := range request.Streams {
+		for _, entry := range stream.Entries {
+			lines = append(lines, entry.Line)
+		}
+	}
+	return lines
+}
+
+// streamsOf has lines 1 to lines of so many streams, as "stream/line" padded to size.
+func streamsOf(streams, lines, size int) *Batch {
+	b := new(Batch)
+	for s := range streams {
+		for l := range lines {
+			text := fmt.Sprintf("%d/%d", s, l)
+			appendTo(b, fmt.Sprintf(`{service_name="s%d"}`, s), int64(l+1), text+strings.Repeat(".", max(0, size-len(text))))
+		}
+	}
+	return b
+}
+
+func TestDeliver(t *testing.T) {
+	m := &model{answer: func(push.PushRequest) (int, string) { return 204, "" }}
+	b := streamsOf(3, 4, 0)
+	size := b.Size()
+	report := m.sender(false).Deliver(t.Context(), b)
+	assert.Equal(t, Count{12, size}, report.Delivered)
+	assert.Empty(t, report.Refused)
+	assert.Nil(t, report.Remaining)
+	require.NoError(t, report.Err)
+	require.Len(t, report.Requests, 1)
+	assert.Equal(t, 204, report.Requests[0].Status)
+	assert.Positive(t, report.Requests[0].Bytes)
+	assert.Len(t, m.lines, 12)
+	assert.Equal(t, []string{"team-1"}, m.tenants)
+}
+
+func TestDeliverStrict(t *testing.T) {
+	m := &model{answer: func(request push.PushRequest) (int, string) {
+		assert.Len(t, request.Streams, 1)
+		return 204, ""
+	}}
+	report := m.sender(true).Deliver(t.Context(), streamsOf(5, 2, 0))
+	assert.Equal(t, 10, report.Delivered.Lines)
+	assert.Len(t, report.Requests, 5)
+}
+
+// The one line that Loki dislikes is refused, and all others are delivered once, for every answer that takes nothing.
+func TestDeliverFindsTheCulprit(t *testing.T) {
+	f := func(status int, text string, reason Reason) {
+		t.Helper()
+		m := &model{answer: func(request push.PushRequest) (int, string) {
+			if slices.Contains(pushedLines(request), "7/13") {
+				return status, text
+			}
+			return 204, ""
+		}}
+		report := m.sender(false).Deliver(t.Context(), streamsOf(20, 50, 0))
+		assert.Equal(t, 999, report.Delivered.Lines)
+		require.Len(t, report.Refused, 1)
+		assert.Equal(t, reason, report.Refused[0].Reason)
+		assert.Equal(t, 1, report.Refused[0].Lines)
+		require.ErrorContains(t, report.Refused[0].Err, fmt.Sprint("loki answered ", status))
+		assert.Nil(t, report.Remaining)
+		assert.Len(t, m.lines, 999)
+		assert.Len(t, slices.Compact(slices.Sorted(slices.Values(m.lines))), 999, "each once")
+		assert.NotContains(t, m.lines, "7/13")
+		assert.Less(t, len(report.Requests), 50)
+		assert.Positive(t, report.Divisions)
+	}
+	f(400, "something about the body", BadRequest)
+	f(422, "", BadRequest)
+	f(500, `normalization for label name "_" resulted in invalid name "_"`, InvalidMetadata)
+}
+
+// Labels are those of a whole stream.
+func TestDeliverFindsTheStream(t *testing.T) {
+	m := &model{answer: func(request push.PushRequest) (int, string) {
+		for _, stream := range request.Streams {
+			if stream.Labels == `{service_name="s7"}` {
+				return 400, "couldn't parse labels: 1:2: parse error"
+			}
+		}
+		return 204, ""
+	}}
+	report := m.sender(false).Deliver(t.Context(), streamsOf(20, 50, 0))
+	assert.Equal(t, 950, report.Delivered.Lines)
+	require.Len(t, report.Refused, 1)
+	assert.Equal(t, 50, report.Refused[0].Lines)
+	assert.Equal(t, InvalidLabels, report.Refused[0].Reason)
+	assert.Len(t, m.lines, 950)
+}
+
+// A batch in which Loki dislikes everything does not cost requests without end.
+func TestDeliverAllDisliked(t *testing.T) {
+	m := &model{answer: func(push.PushRequest) (int, string) { return 400, "no" }}
+	report := m.sender(false).Deliver(t.Context(), streamsOf(10, 1000, 0))
+	assert.Zero(t, report.Delivered.Lines)
+	assert.LessOrEqual(t, m.requests, 2*maxDivisions+1)
+	refused := 0
+	for _, refusal := range report.Refused {
+		refused += refusal.Lines
+	}
+	assert.Equal(t, 10_000, refused)
+}
+
+// A limit on the size of requests, as gateways have it, is found and remembered.
+func TestDeliverTooLarge(t *testing.T) {
+	for _, status := range []int{413, 500} {
+		m := &model{answer: func(request push.PushRequest) (int, string) {
+			if request.Size() > 10_000 {
+				return status, "received message larger than max"
+			}
+			return 204, ""
+		}}
+		sender := m.sender(false)
+		report := sender.Deliver(t.Context(), streamsOf(4, 100, 100))
+		assert.Equal(t, 400, report.Delivered.Lines)
+		assert.Len(t, m.lines, 400)
+		assert.Positive(t, report.Divisions)
+
+		before := m.requests
+		appended := streamsOf(4, 100, 100)
+		appendTo(appended, `{service_name="large"}`, 1, strings.Repeat("x", 20_000))
+		report = sender.Deliver(t.Context(), appended)
+		assert.Equal(t, 400, report.Delivered.Lines)
+		require.Len(t, report.Refused, 1)
+		assert.Equal(t, Refusal{RequestTooLarge, 1, report.Refused[0].Err}, report.Refused[0])
+		assert.Zero(t, report.Divisions)
+		assert.Less(t, m.requests-before, 20)
+	}
+}
+
+// What Loki cannot pass on is not even tried.
+func TestDeliverSendsNoMoreThanLokiPassesOn(t *testing.T) {
+	m := &model{answer: func(request push.PushRequest) (int, string) {
+		assert.LessOrEqual(t, request.Size(), maxRequestSize)
+		return 204, ""
+	}}
+	report := m.sender(false).Deliver(t.Context(), streamsOf(3, 100, 30_000))
+	assert.Equal(t, 300, report.Delivered.Lines)
+	assert.Len(t, report.Requests, 3)
+	assert.Zero(t, report.Divisions)
+}
+
+// Of what Loki refuses in part, the rest is delivered and nothing is sent again.
+func TestDeliverPartly(t *testing.T) {
+	m := &model{answer: func(push.PushRequest) (int, string) {
+		return 400, "3 errors like: max entry size '9' bytes exceeded for stream 'x'; 1 errors like: entry for stream 'x' has timestamp too new: y"
+	}}
+	report := m.sender(false).Deliver(t.Context(), streamsOf(1, 10, 0))
+	assert.Equal(t, 6, report.Delivered.Lines)
+	refused := map[Reason]int{}
+	for _, refusal := range report.Refused {
+		refused[refusal.Reason] = refusal.Lines
+	}
+	assert.Equal(t, map[Reason]int{LineTooLong: 3, TooFarInFuture: 1}, refused)
+	assert.Len(t, report.Requests, 1)
+}
+
+// What cannot be delivered now is given back, without what was.
+func TestDeliverLater(t *testing.T) {
+	for _, status := range []int{0, 302, 401, 404, 429, 500, 503} {
+		m := &model{answer: func(request push.PushRequest) (int, string) {
+			if slices.Contains(pushedLines(request), "3/0") {
+				return status, ""
+			}
+			return 204, ""
+		}}
+		report := m.sender(true).Deliver(t.Context(), streamsOf(6, 10, 0))
+		assert.Equal(t, 30, report.Delivered.Lines)
+		require.NotNil(t, report.Remaining)
+		assert.Equal(t, 30, report.Remaining.Lines())
+		require.Error(t, report.Err)
+		assert.Len(t, report.Requests, 4)
+	}
+}
+
+func TestDeliverBlocked(t *testing.T) {
+	m := &model{answer: func(push.PushRequest) (int, string) { return 260, "ingestion blocked for user 'x'" }}
+	report := m.sender(false).Deliver(t.Context(), streamsOf(2, 3, 0))
+	require.Len(t, report.Refused, 1)
+	assert.Equal(t, BlockedIngestion, report.Refused[0].Reason)
+	assert.Equal(t, 6, report.Refused[0].Lines)
+}
+
+// bucket is a rate limit as Loki has it: a request that has more than there is takes nothing.
+type bucket struct {
+	rate, burst float64
+	tokens      float64
+	at          time.Time
+}
+
+func (b *bucket) allow(n int) bool {
+	now := time.Now()
+	b.tokens = min(b.burst, b.tokens+now.Sub(b.at).Seconds()*b.rate)
+	b.at = now
+	if float64(n) > b.tokens {
+		return false
+	}
+	b.tokens -= float64(n)
+	return true
+}
+
+func limitedModel(rate, burst float64) *model {
+	limit := &bucket{rate: rate, burst: burst, tokens: burst, at: time.Now()}
+	return &model{answer: func(request push.PushRequest) (int, string) {
+		lines := pushedLines(request)
+		size := len(strings.Join(lines, ""))
+		if !limit.allow(size) {
+			return 429, fmt.Sprintf("ingestion rate limit exceeded for user x (limit: %d bytes/sec) while attempting to ingest '%d' lines totaling '%d' bytes, reduce log volume", int(rate), len(lines), size)
+		}
+		return 204, ""
+	}}
+}
+
+// Over the tenant's limit, everything comes at about the rate that Loki states, with few requests for nothing.
+func TestDeliverPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := limitedModel(100_000, 150_000)
+		sender := m.sender(false)
+		start := time.Now()
+		wasted := 0
+		for range 10 {
+			remaining := streamsOf(4, 100, 500)
+			for remaining != nil {
+				report := sender.Deliver(t.Context(), remaining)
+				remaining = report.Remaining
+				for _, request := range report.Requests {
+					if request.Status == 429 {
+						wasted++
+					}
+				}
+			}
+		}
+		// 2 MB at 100 kB/s, less the burst.
+		took := time.Since(start)
+		assert.Greater(t, took, 18*time.Second)
+		assert.Less(t, took, 25*time.Second)
+		assert.Len(t, m.lines, 4000)
+		assert.Less(t, wasted, m.requests/4)
+	})
+}
+
+// A request that is more than the limit ever lets through at once is divided, also where a burst is less than a
+// second's worth.
+func TestDeliverMoreThanTheBurst(t *testing.T) {
+	for _, burst := range []float64{100_000, 20_000, 2000} {
+		synctest.Test(t, func(t *testing.T) {
+			m := limitedModel(50_000, burst)
+			sender := m.sender(false)
+			report := sender.Deliver(t.Context(), streamsOf(4, 200, 500))
+			for tries := 0; report.Remaining != nil; tries++ {
+				require.Less(t, tries, 10)
+				report = sender.Deliver(t.Context(), report.Remaining)
+			}
+			assert.Len(t, m.lines, 800)
+			assert.Empty(t, report.Refused)
+		})
+	}
+}
+
+// One line that the limit never lets through is refused in the end, and takes no other with it.
+func TestDeliverLineOverTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := limitedModel(1000, 2000)
+		sender := m.sender(false)
+		b := streamsOf(1, 20, 100)
+		appendTo(b, `{service_name="large"}`, 1, strings.Repeat("x", 5000))
+		var refused []Refusal
+		report := sender.Deliver(t.Context(), b)
+		refused = append(refused, report.Refused...)
+		for tries := 0; report.Remaining != nil; tries++ {
+			require.Less(t, tries, 10)
+			report = sender.Deliver(t.Context(), report.Remaining)
+			refused = append(refused, report.Refused...)
+		}
+		assert.Len(t, m.lines, 20)
+		require.Len(t, refused, 1)
+		assert.Equal(t, RateLimited, refused[0].Reason)
+		assert.Equal(t, 1, refused[0].Lines)
+	})
+}
+
+// Only the stream that is over its limit is sent again, and in smaller pieces.
+func TestDeliverStreamOverItsRate(t *testing.T) {
+	m := &model{}
+	m.answer = func(request push.PushRequest) (int, string) {
+		for i, stream := range request.Streams {
+			if stream.Labels == `{service_name="s1"}` && len(stream.Entries) > 30 {
+				rest := push.PushRequest{Streams: slices.Delete(slices.Clone(request.Streams), i, i+1)}
+				m.keep(rest)
+				return 429, fmt.Sprintf("entry with timestamp 1970-01-01 00:00:00.000000001 +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 3MB/sec) totaling 9KB',\nuser 'x', total ignored: %d out of %d for stream: %s",
+					len(stream.Entries), len(stream.Entries), stream.Labels)
+			}
+		}
+		return 204, ""
+	}
+	sender := m.sender(false)
+	report := sender.Deliver(t.Context(), streamsOf(3, 100, 0))
+	assert.Equal(t, 200, report.Delivered.Lines)
+	for tries := 0; report.Remaining != nil; tries++ {
+		require.Less(t, tries, 10)
+		require.Error(t, report.Err)
+		report = sender.Deliver(t.Context(), report.Remaining)
+	}
+	assert.Len(t, m.lines, 300)
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(m.lines))), 300)
+}
+
+// A Loki without stream sharding takes those lines of a stream that its limit has room for.
+func TestDeliverLinesOverAStreamsRate(t *testing.T) {
+	m := &model{}
+	first := true
+	m.answer = func(request push.PushRequest) (int, string) {
+		if !first {
+			return 204, ""
+		}
+		first = false
+		kept := request
+		kept.Streams[0].Entries = slices.Delete(slices.Clone(request.Streams[0].Entries), 2, 4)
+		m.keep(kept)
+		entry := "entry with timestamp 1970-01-01 00:00:00.00000000%d +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 3MB/sec) totaling 9B',\n"
+		return 429, fmt.Sprintf(entry+entry, 3, 4) + `user 'x', total ignored: 2 out of 9 for stream: {service_name="s0"}`
+	}
+	sender := m.sender(false)
+	report := sender.Deliver(t.Context(), streamsOf(1, 9, 0))
+	assert.Equal(t, 7, report.Delivered.Lines)
+	require.NotNil(t, report.Remaining)
+	report = sender.Deliver(t.Context(), report.Remaining)
+	assert.Nil(t, report.Remaining)
+	assert.Equal(t, 2, report.Delivered.Lines)
+	assert.Len(t, m.lines, 9)
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(m.lines))), 9)
+}
+
+// The stream that is one too many waits, the others do not.
+func TestDeliverTooManyStreams(t *testing.T) {
+	m := &model{}
+	m.answer = func(request push.PushRequest) (int, string) {
+		kept := request
+		kept.Streams = slices.DeleteFunc(slices.Clone(request.Streams), func(s push.Stream) bool { return s.Labels == `{service_name="s1"}` })
+		m.keep(kept)
+		return 429, `maximum active stream limit exceeded when trying to create stream {service_name="s1"}, reduce the number of active streams`
+	}
+	report := m.sender(false).Deliver(t.Context(), streamsOf(3, 2, 0))
+	assert.Equal(t, 4, report.Delivered.Lines)
+	require.NotNil(t, report.Remaining)
+	assert.Equal(t, 2, report.Remaining.Lines())
+	require.ErrorContains(t, report.Err, "maximum active stream limit exceeded")
+	assert.Len(t, m.lines, 4)
+}
+
+// Whoever waits for a limit stops waiting when the sender is closed, and keeps what is not sent.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := limitedModel(10, 1000)
+		sender := m.sender(false)
+		done := make(chan Report)
+		go func() { done <- sender.Deliver(t.Context(), streamsOf(1, 30, 100)) }()
+		synctest.Wait()
+		sender.Close()
+		report := <-done
+		require.ErrorIs(t, report.Err, errClosed)
+		require.NotNil(t, report.Remaining)
+		assert.Equal(t, 30, report.Delivered.Lines+report.Remaining.Lines())
+	})
+}
+
+// A limit that is not met again for a while is no more believed in.
+func TestGateForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		assert.Zero(t, g.reserve(1000))
+		g.limited(100, 50)
+		g.tooLarge(1000)
+		assert.Equal(t, 500*time.Millisecond, g.reserve(200))
+		assert.Equal(t, 2500*time.Millisecond, g.reserve(200))
+		assert.Equal(t, 500, g.largest(2000))
+		time.Sleep(rateMemory + 10*time.Second)
+		assert.Zero(t, g.reserve(1000))
+		assert.Zero(t, g.reserve(1000))
+		assert.Equal(t, 500, g.largest(2000))
+		time.Sleep(sizeMemory)
+		assert.Equal(t, 2000, g.largest(2000))
+	})
+}
