@@ -139,7 +139,7 @@ func TestRefusedByLoki(t *testing.T) {
 	require.Equal(t, 200, p.post(old.Gzip(), nil).status)
 	require.NoError(t, stack.Eventually(t.Context(), arrival, func(ctx context.Context) error {
 		metrics, err := p.collector.Metrics(ctx)
-		if err == nil && metrics.Sum("otelcol_exporter_loki_refused_lines", "http_response_status_code", "400", "exporter", "loki") != 3 {
+		if err == nil && metrics.Sum("otelcol_exporter_loki_refused_lines", "reason", "greater_than_max_sample_age", "exporter", "loki") != 3 {
 			err = errors.New("not counted")
 		}
 		return err

@@ -128,6 +128,8 @@ type routed struct {
 	batch *lokipush.Batch
 }
 
+// route finds the lane of each part. If one is full, the sender is to send everything again: hence those that were full
+// when they were last asked come first, before others have taken anything.
 func (e *lokiExporter) route(ctx context.Context, parts []lokipush.Part, fallback string) ([]routed, error) {
 	all := make([]routed, 0, len(parts))
 	for _, part := range parts {
@@ -135,17 +137,17 @@ func (e *lokiExporter) route(ctx context.Context, parts []lokipush.Part, fallbac
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, routed{found, part.Batch})
+		if next := (routed{found, part.Batch}); found.full.Load() {
+			all = slices.Insert(all, 0, next)
+		} else {
+			all = append(all, next)
+		}
 	}
 	return all, nil
 }
 
-// consume puts all batches into the queues of their lanes. If one is full, the sender is to send everything again: hence
-// the lane that was full last comes first, before others have taken anything.
+// consume puts all batches into the queues of their lanes, up to one that cannot take it now.
 func consume(ctx context.Context, parts []routed) error {
-	slices.SortStableFunc(parts, func(a, b routed) int {
-		return cmp.Compare(b.lane.refusedAt.Load(), a.lane.refusedAt.Load())
-	})
 	var refused []error
 	for _, part := range parts {
 		err := part.lane.consume(ctx, part.batch)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"regexp"
 	"sync/atomic"
-	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
@@ -31,8 +30,8 @@ import (
 type lane struct {
 	helper exporter.Logs
 	sender *lokipush.Sender
-	// refusedAt is when it last took nothing more, in nanoseconds.
-	refusedAt atomic.Int64
+	// full says that it took nothing when it was last asked.
+	full atomic.Bool
 }
 
 func (e *lokiExporter) newLane(ctx context.Context, tenant string) (*lane, error) {
@@ -92,9 +91,7 @@ type batchKey struct{}
 // consume takes a batch, which must not be used any more if there is no error.
 func (l *lane) consume(ctx context.Context, batch *lokipush.Batch) error {
 	err := l.helper.ConsumeLogs(context.WithValue(ctx, batchKey{}, batch), plog.NewLogs())
-	if err != nil && !consumererror.IsPermanent(err) {
-		l.refusedAt.Store(time.Now().UnixNano())
-	}
+	l.full.Store(err != nil && !consumererror.IsPermanent(err))
 	return err
 }
 

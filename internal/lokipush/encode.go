@@ -81,8 +81,9 @@ type Encoder struct {
 	// recordLabels are those of labels that a record's attributes may give.
 	recordLabels []label
 	// skip is the attributes of each source that become labels and nothing else, or are hidden.
-	skip map[Source]map[string]bool
-	list map[string]bool
+	skip   map[Source]map[string]bool
+	list   map[string]bool
+	hidden map[string]bool
 	// scratch holds *scratch.
 	scratch sync.Pool
 }
@@ -101,6 +102,7 @@ func NewEncoder(mapping Mapping) (*Encoder, error) {
 		labels:  labels,
 		skip:    map[Source]map[string]bool{FromResource: {}, FromRecord: {}, fromScope: {}},
 		list:    map[string]bool{},
+		hidden:  map[string]bool{},
 	}
 	for _, attribute := range mapping.MetadataAttributes {
 		e.list[attribute] = true
@@ -109,6 +111,7 @@ func NewEncoder(mapping Mapping) (*Encoder, error) {
 		e.indexRules(l)
 	}
 	for _, attribute := range mapping.Hidden {
+		e.hidden[attribute] = true
 		for _, skip := range e.skip {
 			skip[attribute] = true
 		}
@@ -246,7 +249,7 @@ func (c *encoding) encodeResource(rl plog.ResourceLogs) {
 		for _, record := range sl.LogRecords().All() {
 			if c.mapping.Convert != nil {
 				if converted, ok := c.mapping.Convert(record, resource, sl.Scope()); ok {
-					c.encodeConverted(converted, tenant, record)
+					c.encodeConverted(&converted, tenant, resource, sl.Scope(), record)
 					continue
 				}
 			}
@@ -333,7 +336,7 @@ func (c *encoding) encodeRecord(tenant string, resource pcommon.Resource, scope 
 }
 
 // encodeConverted encodes a record by other rules than the mapping's.
-func (c *encoding) encodeConverted(converted Converted, tenant string, record plog.LogRecord) {
+func (c *encoding) encodeConverted(converted *Converted, tenant string, resource pcommon.Resource, scope pcommon.InstrumentationScope, record plog.LogRecord) {
 	if converted.Tenant != "" {
 		tenant = converted.Tenant
 	}
@@ -360,14 +363,30 @@ func (c *encoding) encodeConverted(converted Converted, tenant string, record pl
 	ref := c.openStream(b)
 	c.own.reset()
 	line := c.appendLine(converted.Line)
-	shared := &c.shared
-	if converted.Whole {
-		shared = &pairList{}
-		c.appendLevel(record)
-	} else {
-		c.appendRecordMetadata(record)
+	if !converted.Whole {
+		for _, attrs := range [...]pcommon.Map{resource.Attributes(), scope.Attributes(), record.Attributes()} {
+			c.appendOthers(attrs, converted.Labels)
+		}
+		c.appendTrace(record)
 	}
-	c.appendEntry(&b.streams[ref.index], timeOf(record, c.now), line, &ref.demoted, shared)
+	c.appendLevel(record)
+	c.appendEntry(&b.streams[ref.index], timeOf(record, c.now), line, &ref.demoted, &pairList{})
+}
+
+// appendOthers appends the attributes that are none of the labels as the record's own structured metadata.
+func (c *encoding) appendOthers(attrs pcommon.Map, labels map[string]string) {
+	if c.mapping.Metadata == MetadataNone {
+		return
+	}
+	for attribute, v := range attrs.All() {
+		name := c.name(attribute)
+		if !c.wants(attribute) || labels[name] != "" || c.hidden[attribute] {
+			continue
+		}
+		if c.value = appendValue(c.value[:0], v); len(c.value) > 0 {
+			addPair(&c.own, name, queryable(c.value))
+		}
+	}
 }
 
 // appendEntry appends an entry with the record's own structured metadata, the stream's and the scope's. Loki takes the
@@ -469,6 +488,11 @@ func (c *encoding) appendRecordMetadata(record plog.LogRecord) {
 		return
 	}
 	c.appendLevel(record)
+	c.appendTrace(record)
+	c.appendAttributes(&c.own, record.Attributes(), FromRecord)
+}
+
+func (c *encoding) appendTrace(record plog.LogRecord) {
 	if id := record.TraceID(); !id.IsEmpty() && c.wants(traceID) {
 		c.value = hex.AppendEncode(c.value[:0], id[:])
 		addPair(&c.own, traceID, c.value)
@@ -477,7 +501,6 @@ func (c *encoding) appendRecordMetadata(record plog.LogRecord) {
 		c.value = hex.AppendEncode(c.value[:0], id[:])
 		addPair(&c.own, spanID, c.value)
 	}
-	c.appendAttributes(&c.own, record.Attributes(), FromRecord)
 }
 
 func (c *encoding) appendLevel(record plog.LogRecord) {
