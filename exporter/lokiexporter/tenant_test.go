@@ -176,8 +176,8 @@ func TestTenantsDoNotWaitForEachOther(t *testing.T) {
 			c.QueueConfig.Get().Batch = configoptional.None[exporterhelper.BatchConfig]()
 		})
 		require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
-		full := errors.New("")
-		for full = nil; full == nil; {
+		var full error
+		for full == nil {
 			full = e.ConsumeLogs(t.Context(), tenantLines("one", "stuck"))
 		}
 		require.ErrorIs(t, full, exporterhelper.ErrQueueIsFull)

@@ -50,7 +50,7 @@ func benchmarkLogs() plog.Logs {
 	return ld
 }
 
-var benchmarkMapping = Mapping{Labels: []LabelRule{
+var benchmarkMapping = Mapping{Limits: DefaultLimits(), Labels: []LabelRule{
 	{Attribute: "service.name"},
 	{Attribute: "cloud.account.id"},
 	{Attribute: "cloud.region"},

@@ -117,7 +117,7 @@ func NewEncoder(mapping Mapping) (*Encoder, error) {
 		}
 		delete(e.list, attribute)
 	}
-	e.scratch.New = func() any { return &scratch{names: map[string]string{}, streams: map[string]streamRef{}} }
+	e.scratch.New = func() any { return &scratch{names: map[string]string{}, streams: map[string]*streamRef{}} }
 	return e, nil
 }
 
@@ -154,8 +154,10 @@ type scratch struct {
 	shared, own, trimmed pairList
 	// names are the names that attributes have in Loki.
 	names map[string]string
-	// streams finds, within one resource, the stream of the values that a record gives its labels.
-	streams map[string]streamRef
+	// streams finds, within one resource, the stream of the values that a record gives its labels, and only is the one
+	// where records give none.
+	streams map[string]*streamRef
+	only    *streamRef
 }
 
 // streamRef is one stream of a batch.
@@ -237,21 +239,24 @@ func (e *Encoder) Encode(ld plog.Logs) Encoded {
 
 func (c *encoding) encodeResource(rl plog.ResourceLogs) {
 	clear(c.streams)
+	c.only = nil
 	resource := rl.Resource()
 	tenant := c.tenantOf(resource.Attributes())
 	for _, sl := range rl.ScopeLogs().All() {
 		c.shared.reset()
 		c.appendAttributes(&c.shared, resource.Attributes(), FromResource)
 		c.appendAttributes(&c.shared, sl.Scope().Attributes(), fromScope)
-		if c.mapping.Convert == nil && len(c.recordLabels) == 0 {
-			c.makeRoom(tenant, resource.Attributes(), sl.LogRecords())
-		}
+		roomy := len(c.recordLabels) > 0
 		for _, record := range sl.LogRecords().All() {
 			if c.mapping.Convert != nil {
 				if converted, ok := c.mapping.Convert(record, resource, sl.Scope()); ok {
 					c.encodeConverted(&converted, tenant, resource, sl.Scope(), record)
 					continue
 				}
+			}
+			if !roomy {
+				c.makeRoom(tenant, resource.Attributes(), sl.LogRecords())
+				roomy = true
 			}
 			c.encodeRecord(tenant, resource, sl.Scope(), record)
 		}
@@ -295,9 +300,6 @@ func (c *encoding) batch(id string) *Batch {
 
 // makeRoom sees to it that the entries of records, all of one stream, are not moved over and over while it grows.
 func (c *encoding) makeRoom(tenant string, resource pcommon.Map, records plog.LogRecordSlice) {
-	if records.Len() == 0 {
-		return
-	}
 	b := c.batch(tenant)
 	if b == nil {
 		return
@@ -450,7 +452,13 @@ func timeOf(record plog.LogRecord, now pcommon.Timestamp) int64 {
 
 // streamOf returns a record's stream, which has one run. The labels are put together once for each resource, or once
 // for each combination of the values that its records give.
-func (c *encoding) streamOf(b *Batch, resource, record pcommon.Map) streamRef {
+func (c *encoding) streamOf(b *Batch, resource, record pcommon.Map) *streamRef {
+	if len(c.recordLabels) == 0 {
+		if c.only == nil {
+			c.only = c.newStream(b, resource, record)
+		}
+		return c.only
+	}
 	c.key = c.key[:0]
 	for i := range c.recordLabels {
 		c.value = c.recordLabels[i].appendValue(c.value[:0], resource, record)
@@ -458,15 +466,19 @@ func (c *encoding) streamOf(b *Batch, resource, record pcommon.Map) streamRef {
 	}
 	ref, ok := c.streams[string(c.key)]
 	if !ok {
-		c.set.fill(c.labels, resource, record)
-		ref = c.openStream(b)
+		ref = c.newStream(b, resource, record)
 		c.streams[string(c.key)] = ref
 	}
 	return ref
 }
 
+func (c *encoding) newStream(b *Batch, resource, record pcommon.Map) *streamRef {
+	c.set.fill(c.labels, resource, record)
+	return c.openStream(b)
+}
+
 // openStream returns the stream of the labels in c.set, and demotes those that Loki would not take.
-func (c *encoding) openStream(b *Batch) streamRef {
+func (c *encoding) openStream(b *Batch) *streamRef {
 	c.set.limit(&c.mapping.Limits)
 	c.set.complete()
 	var demoted pairList
@@ -480,7 +492,7 @@ func (c *encoding) openStream(b *Batch) streamRef {
 	if st := &b.streams[i]; len(st.runs) == 0 {
 		st.runs = make([]run, 1)
 	}
-	return streamRef{index: i, demoted: demoted}
+	return &streamRef{index: i, demoted: demoted}
 }
 
 func (c *encoding) appendRecordMetadata(record plog.LogRecord) {

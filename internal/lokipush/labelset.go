@@ -115,15 +115,16 @@ func (s *labelSet) appendText(dst []byte) []byte {
 // queryable replaces, in a value of structured metadata, U+FFFD and what is not UTF-8. Where a name comes twice in an
 // entry, Loki takes the value as it is, and then fails every query that finds the line.
 func queryable(value []byte) []byte {
-	for _, c := range value {
-		if c >= utf8.RuneSelf {
-			return bytes.ReplaceAll(bytes.ToValidUTF8(value, replacement), []byte(string(utf8.RuneError)), replacement)
-		}
+	if bytes.IndexByte(value, unreadable[0]) < 0 && utf8.Valid(value) {
+		return value
 	}
-	return value
+	return bytes.ReplaceAll(bytes.ToValidUTF8(value, replacement), unreadable, replacement)
 }
 
-var replacement = []byte("?")
+var (
+	unreadable  = []byte(string(utf8.RuneError))
+	replacement = []byte("?")
+)
 
 // readable replaces U+FFFD, for the sake of which Loki refuses a whole request, whether it is escaped or not. It stands
 // for characters that somebody else could not read.

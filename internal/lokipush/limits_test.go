@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -60,7 +61,7 @@ func TestLineLimit(t *testing.T) {
 			return
 		}
 		assert.Equal(t, Changes{TruncatedLines: 1}, changes)
-		assert.Equal(t, pairs("log_record_original_size", fmt.Sprint(len(line))), stream.Entries[0].StructuredMetadata)
+		assert.Equal(t, pairs("log_record_original_size", strconv.Itoa(len(line))), stream.Entries[0].StructuredMetadata)
 	}
 	f(0, "any", "any")
 	f(3, "abc", "abc")
