@@ -5,10 +5,18 @@ package lokiexporter
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -52,4 +60,57 @@ func BenchmarkEncode(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(lines)/b.Elapsed().Seconds(), "lines/s")
+}
+
+// One tenant's lines, alone and beside those of another that Loki takes nothing from.
+func BenchmarkTenantBesideAnother(b *testing.B) {
+	const limit = "ingestion rate limit exceeded for user stuck (limit: 4194304 bytes/sec) while attempting to ingest '9' lines totaling '1048576' bytes"
+	for _, other := range []struct {
+		name, text string
+		status     int
+	}{{"alone", "", 0}, {"429", limit, 429}, {"503", "", 503}} {
+		b.Run(other.name, func(b *testing.B) {
+			var delivered atomic.Int64
+			sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if r.Header.Get("X-Scope-OrgID") == "stuck" {
+					w.WriteHeader(other.status)
+					_, _ = io.WriteString(w, other.text)
+					return
+				}
+				delivered.Add(1)
+				w.WriteHeader(http.StatusNoContent)
+			}))
+			defer sink.Close()
+			config := createDefaultConfig().(*Config)
+			config.ClientConfig.Endpoint = sink.URL + "/loki/api/v1/push"
+			config.Tenant.Attribute = "team"
+			// A request of the benchmark is a request to Loki.
+			config.QueueConfig.Get().Batch = configoptional.None[exporterhelper.BatchConfig]()
+			set := exportertest.NewNopSettings(metadata.Type)
+			e, err := NewFactory().CreateLogs(b.Context(), set, config)
+			require.NoError(b, err)
+			require.NoError(b, e.Start(b.Context(), componenttest.NewNopHost()))
+			defer func() { require.NoError(b, e.Shutdown(b.Context())) }()
+			send := func(tenant string) error {
+				ld := benchmarkLogs(1, 4000)
+				ld.ResourceLogs().At(0).Resource().Attributes().PutStr("team", tenant)
+				return e.ConsumeLogs(b.Context(), ld)
+			}
+			for range 100 {
+				if other.status != 0 {
+					require.NoError(b, send("stuck"))
+				}
+			}
+			b.ResetTimer()
+			n := int64(0)
+			for ; b.Loop(); n++ {
+				require.NoError(b, send("well"))
+			}
+			for delivered.Load() < n {
+				runtime.Gosched()
+			}
+			b.ReportMetric(float64(n*4000)/b.Elapsed().Seconds(), "lines/s")
+		})
+	}
 }

@@ -195,6 +195,9 @@ func (e *lokiExporter) record(ctx context.Context, report *lokipush.Report) {
 	if report.Divisions > 0 {
 		e.metrics.ExporterLokiDivisions.Add(ctx, int64(report.Divisions), id)
 	}
+	if report.DroppedMetadata > 0 {
+		e.metrics.ExporterLokiDroppedMetadata.Add(ctx, int64(report.DroppedMetadata), id)
+	}
 	if report.Held > 0 {
 		e.metrics.ExporterLokiHeldBackSeconds.Add(ctx, report.Held.Seconds(), id)
 	}

@@ -82,3 +82,54 @@ func (b *Batch) linesOf(labels string) int {
 	}
 	return 0
 }
+
+// divideByMetadata divides a batch in the lines that have structured metadata and those that have none.
+func (b *Batch) divideByMetadata() (with, without *Batch) {
+	with, without = new(Batch), new(Batch)
+	for i := range b.streams {
+		for _, r := range b.streams[i].runs {
+			for e := range eachEntry(r.entries) {
+				one := run{entries: e.field}
+				one.note(e.nanos)
+				if _, metadata := e.parts(); len(metadata) > 0 {
+					with.append(b.streams[i].labels, one)
+				} else {
+					without.append(b.streams[i].labels, one)
+				}
+			}
+		}
+	}
+	return with, without
+}
+
+// withoutMetadata returns the batch without structured metadata, and how many pairs that were. It is the same batch if
+// there is none.
+func (b *Batch) withoutMetadata() (plain *Batch, dropped int) {
+	plain = new(Batch)
+	for i := range b.streams {
+		r := run{}
+		for e := range b.streams[i].inOrder() {
+			line, metadata := e.parts()
+			dropped += countPairs(metadata)
+			r.entries = appendEntry(r.entries, e.nanos, string(line))
+			r.note(e.nanos)
+		}
+		plain.append(b.streams[i].labels, r)
+	}
+	if dropped == 0 {
+		return b, 0
+	}
+	return plain, dropped
+}
+
+func countPairs(metadata []byte) (n int) {
+	for len(metadata) > 0 {
+		_, size, err := consumeField(metadata, tagMetadata)
+		if err != nil {
+			return n
+		}
+		metadata = metadata[size:]
+		n++
+	}
+	return n
+}

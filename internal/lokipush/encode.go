@@ -484,7 +484,7 @@ func (c *encoding) openStream(b *Batch) *streamRef {
 	var demoted pairList
 	for i := range c.set.labels {
 		if l := &c.set.labels[i]; l.demoted {
-			addPair(&demoted, l.name, c.set.value(l))
+			addPair(&demoted, l.name, queryable(c.set.value(l)))
 		}
 	}
 	c.text = c.set.appendText(c.text[:0])

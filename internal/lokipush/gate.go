@@ -28,12 +28,15 @@ type gate struct {
 	// limit on bytes per second. 0: nothing is known. hardAt is when a request was last too large.
 	hard, soft int
 	hardAt     time.Time
+	// plainAt is when Loki last said that it takes no structured metadata.
+	plainAt time.Time
 }
 
 const (
-	// rateMemory and sizeMemory are for how long a limit is believed in that is not met again.
-	rateMemory = time.Minute
-	sizeMemory = 10 * time.Minute
+	// rateMemory, sizeMemory and plainMemory are for how long a limit is believed in that is not met again.
+	rateMemory  = time.Minute
+	sizeMemory  = 10 * time.Minute
+	plainMemory = 10 * time.Minute
 	// growth is the part of a second's rate by which it grows, per second that is used to the full.
 	growth = 0.1
 	// retreat is what is left of a rate that was too high.
@@ -106,9 +109,8 @@ func (g *gate) limited(rate int64, bytes int) {
 	defer g.mu.Unlock()
 	g.limitedAt = time.Now()
 	g.rate = max(float64(rate), g.rate*retreat)
-	if next := g.limitedAt.Add(seconds(float64(min(int64(bytes), rate)) / float64(rate))); next.After(g.next) {
-		g.next = next
-	}
+	// What was reserved for the request is given back.
+	g.next = g.limitedAt.Add(seconds(float64(min(int64(bytes), rate)) / float64(rate)))
 }
 
 // slowed notes that requests had better have no more than so many bytes, so that a limit lets them through.
@@ -150,6 +152,20 @@ func (g *gate) largest(limit int) int {
 		}
 	}
 	return limit
+}
+
+// metadataRefused notes that Loki takes no structured metadata.
+func (g *gate) metadataRefused() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.plainAt = time.Now()
+}
+
+// plain says whether structured metadata is better not sent.
+func (g *gate) plain() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.plainAt.IsZero() && time.Since(g.plainAt) < plainMemory
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

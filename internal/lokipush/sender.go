@@ -56,6 +56,8 @@ type Report struct {
 	Divisions int
 	// Held is how long requests were held back by limits.
 	Held time.Duration
+	// DroppedMetadata is pairs of structured metadata that were left out because Loki takes none.
+	DroppedMetadata int
 }
 
 // Count is a number of lines, and the size of their entries and labels in Loki's wire format, uncompressed.
@@ -122,6 +124,9 @@ func (s *Sender) Deliver(ctx context.Context, b *Batch) Report {
 func (d *delivery) next() *Batch {
 	piece := d.pending[0]
 	d.pending = d.pending[1:]
+	if d.gate.plain() {
+		piece = d.strip(piece)
+	}
 	limit := d.gate.largest(maxRequestSize)
 	if piece.Size() <= limit {
 		return piece
@@ -142,7 +147,7 @@ func (d *delivery) send(ctx context.Context, piece *Batch) bool {
 	switch v.meaning {
 	case taken:
 		d.gate.took(piece.Size())
-		d.taken(piece, v.refused, &a)
+		d.taken(d.keepPlain(piece, v.refused), v.refused, &a)
 		return true
 	case blocked:
 		d.refuse(v.reason, piece.Lines(), &a)
@@ -168,6 +173,9 @@ func (d *delivery) send(ctx context.Context, piece *Batch) bool {
 // average.
 func (d *delivery) taken(piece *Batch, refused map[Reason]int, a *answer) {
 	lines, bytes := piece.Lines(), piece.Size()
+	if lines == 0 {
+		return
+	}
 	left := lines
 	for reason, n := range refused {
 		d.refuse(reason, n, a)
@@ -175,6 +183,30 @@ func (d *delivery) taken(piece *Batch, refused map[Reason]int, a *answer) {
 	}
 	d.report.Delivered.Lines += left
 	d.report.Delivered.Bytes += int(int64(bytes) * int64(left) / int64(lines))
+}
+
+// keepPlain returns the lines that Loki, with allow_structured_metadata off, did not refuse for the sake of their
+// structured metadata. The others are sent again without it, and are no longer among the refused.
+func (d *delivery) keepPlain(piece *Batch, refused map[Reason]int) *Batch {
+	n := refused[DisallowedMetadata]
+	if n == 0 {
+		return piece
+	}
+	// Of a line that Loki refuses for two reasons it names one: all is as expected only if the numbers are equal.
+	with, without := piece.divideByMetadata()
+	if with.Lines() != n {
+		return piece
+	}
+	delete(refused, DisallowedMetadata)
+	d.gate.metadataRefused()
+	d.again(with)
+	return without
+}
+
+func (d *delivery) strip(piece *Batch) *Batch {
+	stripped, dropped := piece.withoutMetadata()
+	d.report.DroppedMetadata += dropped
+	return stripped
 }
 
 func (d *delivery) refuse(reason Reason, lines int, a *answer) {

@@ -456,3 +456,46 @@ func TestGateForgets(t *testing.T) {
 		assert.Equal(t, 2000, g.largest(2000))
 	})
 }
+
+// A Loki that takes no structured metadata gets the lines without it, and is not asked again for a while.
+func TestDeliverWithoutMetadata(t *testing.T) {
+	m := &model{}
+	m.answer = func(request push.PushRequest) (int, string) {
+		refused := 0
+		for i, stream := range request.Streams {
+			request.Streams[i].Entries = slices.DeleteFunc(slices.Clone(stream.Entries), func(e push.Entry) bool {
+				if len(e.StructuredMetadata) > 0 {
+					refused++
+				}
+				return len(e.StructuredMetadata) > 0
+			})
+		}
+		if refused == 0 {
+			return 204, ""
+		}
+		m.keep(request)
+		return 400, fmt.Sprintf("%d errors like: stream '{x=\"y\"}' includes structured metadata, but this feature is disallowed.", refused)
+	}
+	batch := func() *Batch {
+		b := streamsOf(2, 3, 0)
+		for s := range 2 {
+			r := run{entries: appendEntry(nil, 9, fmt.Sprint("with ", s), appendMetadata(appendMetadata(nil, "a", "1"), "b", "2"))}
+			r.note(9)
+			b.append(fmt.Sprintf(`{service_name="s%d"}`, s), r)
+		}
+		return b
+	}
+	sender := m.sender(false)
+	report := sender.Deliver(t.Context(), batch())
+	assert.Equal(t, 8, report.Delivered.Lines)
+	assert.Empty(t, report.Refused)
+	assert.Equal(t, 4, report.DroppedMetadata)
+	assert.Len(t, report.Requests, 2)
+	assert.ElementsMatch(t, []string{"0/0", "0/1", "0/2", "1/0", "1/1", "1/2", "with 0", "with 1"}, m.lines)
+
+	report = sender.Deliver(t.Context(), batch())
+	assert.Equal(t, 8, report.Delivered.Lines)
+	assert.Equal(t, 4, report.DroppedMetadata)
+	assert.Len(t, report.Requests, 1)
+	assert.Len(t, m.lines, 16)
+}

@@ -94,7 +94,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterLokiDroppedMetadata, err = builder.meter.Int64Counter(
 		"otelcol_exporter_loki_dropped_metadata",
-		metric.WithDescription("Number of pairs of structured metadata of lines that were left out, because they were too many or too large. [Alpha]"),
+		metric.WithDescription("Number of pairs of structured metadata of lines that were left out, because they were too many or too large, or because Loki takes none. [Alpha]"),
 		metric.WithUnit("{pair}"),
 	)
 	errs = errors.Join(errs, err)

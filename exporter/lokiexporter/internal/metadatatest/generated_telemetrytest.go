@@ -88,7 +88,7 @@ func AssertEqualExporterLokiDivisions(t *testing.T, tt *componenttest.Telemetry,
 func AssertEqualExporterLokiDroppedMetadata(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_loki_dropped_metadata",
-		Description: "Number of pairs of structured metadata of lines that were left out, because they were too many or too large. [Alpha]",
+		Description: "Number of pairs of structured metadata of lines that were left out, because they were too many or too large, or because Loki takes none. [Alpha]",
 		Unit:        "{pair}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
