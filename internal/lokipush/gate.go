@@ -41,6 +41,8 @@ const (
 	growth = 0.1
 	// retreat is what is left of a rate that was too high.
 	retreat = 0.75
+	// maxSleep is how long a request sleeps before it looks again.
+	maxSleep = time.Second
 )
 
 var errClosed = errors.New("stopped while waiting to send")
@@ -48,32 +50,39 @@ var errClosed = errors.New("stopped while waiting to send")
 func newGate() *gate { return &gate{closed: make(chan struct{})} }
 
 // wait waits until a request of so many bytes may go, and returns how long that took.
-func (g *gate) wait(ctx context.Context, bytes int) (time.Duration, error) {
-	return g.sleep(ctx, g.reserve(bytes))
+func (g *gate) wait(ctx context.Context, bytes int) (held time.Duration, err error) {
+	for {
+		pause := g.turn(bytes)
+		if pause <= 0 {
+			return held, nil
+		}
+		// What is known about the limit changes while others send.
+		slept, err := g.sleep(ctx, min(pause, maxSleep))
+		held += slept
+		if err != nil {
+			return held, err
+		}
+	}
 }
 
-// reserve takes a turn and returns how far off it is.
-func (g *gate) reserve(bytes int) time.Duration {
+// turn takes the turn for a request, or returns how long it is until the next one.
+func (g *gate) turn(bytes int) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
 	if g.rate > 0 && now.Sub(g.limitedAt) > rateMemory {
 		g.rate = 0
 	}
-	turn := now
-	if g.next.After(now) {
-		turn = g.next
+	if pause := g.next.Sub(now); pause > 0 {
+		return pause
 	}
 	if g.rate > 0 {
-		g.next = turn.Add(seconds(float64(bytes) / g.rate))
+		g.next = now.Add(seconds(float64(bytes) / g.rate))
 	}
-	return turn.Sub(now)
+	return 0
 }
 
 func (g *gate) sleep(ctx context.Context, pause time.Duration) (time.Duration, error) {
-	if pause <= 0 {
-		return 0, nil
-	}
 	start := time.Now()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -94,14 +103,14 @@ func (g *gate) took(bytes int) {
 	if g.rate > 0 {
 		g.rate += growth * float64(bytes)
 	}
-	if bytes > g.soft/2 {
-		g.soft += g.soft / 16
+	if g.soft > 0 && bytes > g.soft/2 {
+		g.soft += g.soft/16 + 1
 	}
 }
 
 // limited notes that Loki refused a request of so many bytes because of a limit in bytes per second. The next may go
 // when the limit has room for it.
-func (g *gate) limited(rate int64, bytes int) {
+func (g *gate) limited(rate, bytes int64) {
 	if rate <= 0 {
 		return
 	}
@@ -109,8 +118,8 @@ func (g *gate) limited(rate int64, bytes int) {
 	defer g.mu.Unlock()
 	g.limitedAt = time.Now()
 	g.rate = max(float64(rate), g.rate*retreat)
-	// What was reserved for the request is given back.
-	g.next = g.limitedAt.Add(seconds(float64(min(int64(bytes), rate)) / float64(rate)))
+	// The request took nothing of the limit: the next one does not wait for it.
+	g.next = g.limitedAt.Add(seconds(float64(min(bytes, rate)) / float64(rate)))
 }
 
 // slowed notes that requests had better have no more than so many bytes, so that a limit lets them through.

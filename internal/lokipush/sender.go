@@ -188,16 +188,20 @@ func (d *delivery) taken(piece *Batch, refused map[Reason]int, a *answer) {
 // keepPlain returns the lines that Loki, with allow_structured_metadata off, did not refuse for the sake of their
 // structured metadata. The others are sent again without it, and are no longer among the refused.
 func (d *delivery) keepPlain(piece *Batch, refused map[Reason]int) *Batch {
-	n := refused[DisallowedMetadata]
-	if n == 0 {
+	if refused[DisallowedMetadata] == 0 {
 		return piece
 	}
-	// Of a line that Loki refuses for two reasons it names one: all is as expected only if the numbers are equal.
 	with, without := piece.divideByMetadata()
-	if with.Lines() != n {
+	total := 0
+	for _, n := range refused {
+		total += n
+	}
+	// Every line with metadata is refused, for that or for another reason that Loki will name again.
+	if with.Lines() == 0 || total < with.Lines() {
 		return piece
 	}
 	delete(refused, DisallowedMetadata)
+	capped(refused, total-with.Lines())
 	d.gate.metadataRefused()
 	d.again(with)
 	return without
@@ -257,7 +261,7 @@ func (d *delivery) slowDown(piece *Batch, v verdict, a *answer) bool {
 		d.refuse(v.reason, 1, a)
 		return true
 	}
-	d.gate.limited(v.rate, int(v.total))
+	d.gate.limited(v.rate, v.total)
 	size := piece.Size()
 	if large {
 		d.gate.slowed(int(float64(size) * float64(v.rate) / float64(v.total)))

@@ -442,15 +442,18 @@ func TestClose(t *testing.T) {
 func TestGateForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		assert.Zero(t, g.reserve(1000))
+		assert.Zero(t, g.turn(1000))
 		g.limited(100, 50)
 		g.tooLarge(1000)
-		assert.Equal(t, 500*time.Millisecond, g.reserve(200))
-		assert.Equal(t, 2500*time.Millisecond, g.reserve(200))
+		assert.Equal(t, 500*time.Millisecond, g.turn(200))
+		held, err := g.wait(t.Context(), 200)
+		require.NoError(t, err)
+		assert.Equal(t, 500*time.Millisecond, held)
+		assert.Equal(t, 2*time.Second, g.turn(200))
 		assert.Equal(t, 500, g.largest(2000))
 		time.Sleep(rateMemory + 10*time.Second)
-		assert.Zero(t, g.reserve(1000))
-		assert.Zero(t, g.reserve(1000))
+		assert.Zero(t, g.turn(1000))
+		assert.Zero(t, g.turn(1000))
 		assert.Equal(t, 500, g.largest(2000))
 		time.Sleep(sizeMemory)
 		assert.Equal(t, 2000, g.largest(2000))
@@ -498,4 +501,29 @@ func TestDeliverWithoutMetadata(t *testing.T) {
 	assert.Equal(t, 4, report.DroppedMetadata)
 	assert.Len(t, report.Requests, 1)
 	assert.Len(t, m.lines, 16)
+}
+
+// Of lines that have structured metadata, Loki may name another reason, which is then named again and counts once.
+func TestDeliverWithoutMetadataForTwoReasons(t *testing.T) {
+	const (
+		disallowed = "stream '{x=\"y\"}' includes structured metadata, but this feature is disallowed."
+		old        = "entry for stream '{x=\"y\"}' has timestamp too old: x"
+	)
+	answers := []string{"2 errors like: " + disallowed + "; 1 errors like: " + old, old}
+	m := &model{answer: func(push.PushRequest) (int, string) {
+		text := answers[0]
+		answers = answers[1:]
+		return 400, text
+	}}
+	b := new(Batch)
+	for n := range int64(3) {
+		r := run{entries: appendEntry(nil, n, "line", appendMetadata(nil, "a", "1"))}
+		r.note(n)
+		b.append(`{x="y"}`, r)
+	}
+	report := m.sender(false).Deliver(t.Context(), b)
+	assert.Equal(t, 2, report.Delivered.Lines)
+	require.Len(t, report.Refused, 1)
+	assert.Equal(t, Refusal{GreaterThanMaxSampleAge, 1, report.Refused[0].Err}, report.Refused[0])
+	assert.Empty(t, answers)
 }
