@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -117,7 +118,45 @@ type StructuredMetadataConfig struct {
 	Attributes []string `mapstructure:"attributes"`
 }
 
-var _ component.Config = (*Config)(nil)
+var (
+	_ component.Config    = (*Config)(nil)
+	_ confmap.Unmarshaler = (*Config)(nil)
+)
+
+// minBatchItems is the Collector's own default.
+const minBatchItems = 8192
+
+// Unmarshal reads a configuration. Where only some of the sizes of the queue and its batches are given, the others follow.
+func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	if err := conf.Unmarshal(c); err != nil {
+		return err
+	}
+	queue := c.QueueConfig.Get()
+	if queue == nil || !queue.Batch.HasValue() {
+		return nil
+	}
+	batch := queue.Batch.Get()
+	isSet := func(key string) bool { return conf.IsSet("sending_queue::batch::" + key) }
+	if batch.Sizer != exporterhelper.RequestSizerTypeBytes {
+		// The defaults are bytes. Of other units, the Collector's own default is as good as any.
+		if !isSet("min_size") {
+			batch.MinSize = minBatchItems
+		}
+		if !isSet("max_size") {
+			batch.MaxSize = 0
+		}
+	}
+	if !isSet("min_size") && batch.MaxSize > 0 {
+		batch.MinSize = min(batch.MinSize, batch.MaxSize)
+	}
+	if !isSet("min_size") && queue.Sizer == batch.Sizer {
+		batch.MinSize = min(batch.MinSize, queue.QueueSize)
+	}
+	if !isSet("max_size") && batch.MaxSize > 0 {
+		batch.MaxSize = max(batch.MaxSize, batch.MinSize)
+	}
+	return nil
+}
 
 // Validate reports all that is wrong with the configuration.
 func (c *Config) Validate() error {
@@ -153,8 +192,8 @@ func validateEndpoint(endpoint string) error {
 
 func (c *Config) validateClient() error {
 	var errs []error
-	if c.ClientConfig.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("`timeout` must not be negative, found %s", c.ClientConfig.Timeout))
+	if c.ClientConfig.Timeout <= 0 {
+		errs = append(errs, fmt.Errorf("`timeout` must be positive, found %s: a request without an end would never be sent again", c.ClientConfig.Timeout))
 	}
 	for name := range c.ClientConfig.Headers.Iter {
 		if c.Tenant.isSet() && http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey(tenant.Header) {
@@ -286,6 +325,15 @@ func (c *StructuredMetadataConfig) validate() error {
 	return nil
 }
 
+// partitionKeys are the client metadata by which batches are kept apart.
+func (c *Config) partitionKeys() []string {
+	queue := c.QueueConfig.Get()
+	if queue == nil || !queue.Batch.HasValue() {
+		return nil
+	}
+	return queue.Batch.Get().Partition.MetadataKeys
+}
+
 func (c *Config) mapping() lokipush.Mapping {
 	rules := make([]lokipush.LabelRule, len(c.Labels))
 	for i, label := range c.Labels {
@@ -314,19 +362,25 @@ func (c *Config) mapping() lokipush.Mapping {
 		mapping.Line = lokihints.Logfmt
 	}
 	if c.Hints {
-		mapping.Convert = convertHints(lokihints.NewConverter(c.DefaultLabelsEnabled, c.DefaultLabelsEnabled != nil))
+		mapping.Convert = c.convertHints()
 	}
 	return mapping
 }
 
-// convertHints hands a converter's records to the encoder. Records that it fails on are encoded as if there were no
-// hints: their lines are kept.
-func convertHints(converter *lokihints.Converter) func(plog.LogRecord, pcommon.Resource, pcommon.InstrumentationScope) (lokipush.Converted, bool) {
+// convertHints hands a converter's records to the encoder. Of records that it fails on the tenant alone is by the hints:
+// their lines are kept.
+//
+// Where it is client metadata that says whose logs they are, the logs themselves have no say.
+func (c *Config) convertHints() func(plog.LogRecord, pcommon.Resource, pcommon.InstrumentationScope) (lokipush.Converted, bool) {
+	converter := lokihints.NewConverter(c.DefaultLabelsEnabled, c.DefaultLabelsEnabled != nil)
 	return func(record plog.LogRecord, resource pcommon.Resource, scope pcommon.InstrumentationScope) (lokipush.Converted, bool) {
 		entry, ok, err := converter.Convert(record, resource, scope)
-		if !ok || err != nil {
+		if !ok {
 			return lokipush.Converted{}, false
 		}
-		return lokipush.Converted{Tenant: entry.Tenant, Labels: entry.Labels, Line: entry.Line, Whole: !entry.Raw}, true
+		if c.Tenant.MetadataKey != "" {
+			entry.Tenant = ""
+		}
+		return lokipush.Converted{Tenant: entry.Tenant, Plain: err != nil, Labels: entry.Labels, Line: entry.Line, Whole: !entry.Raw}, true
 	}
 }

@@ -79,6 +79,16 @@ func TestLoadConfig(t *testing.T) {
 	want.QueueConfig.Get().QueueSize = 5000
 	assert.Equal(t, want, load("loki/contrib"))
 
+	sizes := func(name string) exporterhelper.BatchConfig {
+		config := load(name)
+		return *config.QueueConfig.Get().Batch.Get()
+	}
+	bytes, items := exporterhelper.RequestSizerTypeBytes, exporterhelper.RequestSizerTypeItems
+	assert.Equal(t, exporterhelper.BatchConfig{FlushTimeout: time.Second, Sizer: bytes, MinSize: 1000, MaxSize: 2 << 20}, sizes("loki/small_queue"))
+	assert.Equal(t, exporterhelper.BatchConfig{FlushTimeout: time.Second, Sizer: bytes, MinSize: 500_000, MaxSize: 500_000}, sizes("loki/small_batch"))
+	assert.Equal(t, exporterhelper.BatchConfig{FlushTimeout: time.Second, Sizer: bytes, MinSize: 3_000_000, MaxSize: 3_000_000}, sizes("loki/large_batch"))
+	assert.Equal(t, exporterhelper.BatchConfig{FlushTimeout: 5 * time.Second, Sizer: items, MinSize: 8192}, sizes("loki/items"))
+
 	none := load("loki/no_labels")
 	assert.Empty(t, none.Labels)
 	assert.False(t, none.QueueConfig.HasValue())
@@ -104,7 +114,8 @@ func TestInvalidConfig(t *testing.T) {
 	f(one("endpoint", "user:hunter2@loki:3100/loki/api/v1/push"), "`endpoint` must be a URL like")
 	f(one("endpoint", "http://user:hunter2@localhost:3100"), "`endpoint` must have the path of the push API")
 	f(one("endpoint", "http://localhost//"), "`endpoint` must have the path of the push API")
-	f(one("timeout", "-1s"), "`timeout` must not be negative, found -1s")
+	f(one("timeout", "-1s"), "`timeout` must be positive, found -1s")
+	f(one("timeout", 0), "`timeout` must be positive, found 0s")
 	f(one("compression", "zstd"), "`compression` must be none, found \"zstd\"")
 	f(map[string]any{"compression": "gzip", "encoding": "json"}, "`compression` must be none, found \"gzip\"")
 	f(one("encoding", "xml"), "`encoding`: the encoding must be \"protobuf\" or \"json\", found \"xml\"")

@@ -54,7 +54,7 @@ func newLokiExporter(set exporter.Settings, config *Config) (*lokiExporter, erro
 	header := http.Header{}
 	header.Set("User-Agent", fmt.Sprintf("%s/%s (%s/%s)", set.BuildInfo.Command, set.BuildInfo.Version, runtime.GOOS, runtime.GOARCH))
 	e := &lokiExporter{set: set, config: config, header: header, encoder: encoder, metrics: metrics}
-	e.lanes = lanes{create: e.newLane, max: config.Tenant.MaxTenants}
+	e.lanes = lanes{create: e.newLane, max: config.Tenant.MaxTenants, logger: set.Logger}
 	return e, nil
 }
 
@@ -95,15 +95,18 @@ func (e *lokiExporter) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 		return consumererror.NewPermanent(err)
 	}
 	encoded := e.encoder.Encode(ld)
-	parts, err := e.route(ctx, encoded.Parts, fallback)
+	parts, refused, err := e.route(ctx, encoded.Parts, fallback)
 	if err != nil {
 		return err
 	}
-	if err := consume(ctx, parts); err != nil {
-		return err
+	// What will come again counts then.
+	if err = consume(ctx, parts); err == nil || consumererror.IsPermanent(err) {
+		e.recordChanges(ctx, &encoded.Changes)
+		for _, refusal := range refused {
+			e.refused(ctx, refusal)
+		}
 	}
-	e.recordChanges(ctx, &encoded.Changes)
-	return nil
+	return err
 }
 
 // tenantOf returns the tenant of records that do not say themselves.
@@ -113,8 +116,11 @@ func (e *lokiExporter) tenantOf(ctx context.Context) (string, error) {
 		return e.config.Tenant.Value, nil
 	}
 	values := client.FromContext(ctx).Metadata.Get(key)
-	if len(values) == 0 || values[0] == "" {
+	if len(values) == 0 || len(values) == 1 && values[0] == "" {
 		return "", nil
+	}
+	if len(values) > 1 {
+		return "", fmt.Errorf("client metadata %q: there must be one value, found %d", key, len(values))
 	}
 	if err := tenant.Check(values[0]); err != nil {
 		return "", fmt.Errorf("client metadata %q: %w", key, err)
@@ -130,12 +136,17 @@ type routed struct {
 
 // route finds the lane of each part. If one is full, the sender is to send everything again: hence those that were full
 // when they were last asked come first, before others have taken anything.
-func (e *lokiExporter) route(ctx context.Context, parts []lokipush.Part, fallback string) ([]routed, error) {
-	all := make([]routed, 0, len(parts))
+//
+// The lines of a tenant that is one too many are refused, so that the others are not.
+func (e *lokiExporter) route(ctx context.Context, parts []lokipush.Part, fallback string) (all []routed, refused []lokipush.Refusal, err error) {
 	for _, part := range parts {
 		found, err := e.lanes.get(ctx, cmp.Or(part.Tenant, fallback))
+		if errors.Is(err, errTooMany) {
+			refused = append(refused, lokipush.Refusal{Reason: lokipush.TooManyTenants, Lines: part.Batch.Lines(), Err: err})
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if next := (routed{found, part.Batch}); found.full.Load() {
 			all = slices.Insert(all, 0, next)
@@ -143,7 +154,7 @@ func (e *lokiExporter) route(ctx context.Context, parts []lokipush.Part, fallbac
 			all = append(all, next)
 		}
 	}
-	return all, nil
+	return all, refused, nil
 }
 
 // consume puts all batches into the queues of their lanes, up to one that cannot take it now.

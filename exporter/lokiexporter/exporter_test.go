@@ -211,7 +211,7 @@ func TestBatching(t *testing.T) {
 }
 
 func requestOf(e *lokiExporter, ld plog.Logs) *request {
-	return &request{e.encoder.Encode(ld).Parts[0].Batch}
+	return &request{batch: e.encoder.Encode(ld).Parts[0].Batch}
 }
 
 // The batcher reports on the lines of a request when the first of the results is done: all of them must be in there, also
@@ -260,7 +260,7 @@ func TestRequestEncoding(t *testing.T) {
 	require.NoError(t, err)
 	r := requestOf(e, lines("one", "two"))
 	var unreadable []error
-	encoding := requestEncoding{func(err error) { unreadable = append(unreadable, err) }}
+	encoding := requestEncoding{nil, func(err error) { unreadable = append(unreadable, err) }}
 	data, err := encoding.Marshal(t.Context(), r)
 	require.NoError(t, err)
 	_, back, err := encoding.Unmarshal(bytes.Clone(data))
@@ -277,7 +277,7 @@ func TestRequestEncoding(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	f(nil, "read a batch from the queue: it is empty")
-	f([]byte{9}, "read a batch from the queue: its format is 9 and not 1")
+	f([]byte{9}, "read a batch from the queue: its format is 9, which is none of 1 and 2")
 	f(data[:len(data)-1], "read a batch from the queue: decompress")
 	assert.Len(t, unreadable, 3)
 }

@@ -66,7 +66,7 @@ func TestContribConfig(t *testing.T) {
 		}
 		got := map[string]map[string][]string{}
 		for _, part := range e.encoder.Encode(hinted()).Parts {
-			got[part.Tenant] = linesByStream(streamsOf(t, &request{part.Batch}))
+			got[part.Tenant] = linesByStream(streamsOf(t, &request{batch: part.Batch}))
 		}
 		assert.Equal(t, want, got)
 	}

@@ -4,6 +4,7 @@
 package lokiexporter
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -36,18 +37,19 @@ type lane struct {
 
 func (e *lokiExporter) newLane(ctx context.Context, tenant string) (*lane, error) {
 	set := e.set
-	if !e.config.Tenant.oneOnly(tenant) {
+	if tenant != "" {
 		set.ID = laneID(set.ID, tenant)
 		set.Logger = set.Logger.With(zap.String("tenant", tenant))
 	}
-	l := &lane{sender: lokipush.NewSender(e.client, tenant, e.config.Strict)}
+	// What was queued when there was no tenant yet is the present one's.
+	l := &lane{sender: lokipush.NewSender(e.client, cmp.Or(tenant, e.config.Tenant.Value), e.config.Strict)}
 	helper, err := xexporterhelper.NewLogsRequest(ctx, set, takeBatch,
 		func(ctx context.Context, r xexporterhelper.Request) error { return e.push(ctx, l.sender, r.(*request)) },
 		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
 		// The HTTP client has a timeout of its own.
 		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
 		exporterhelper.WithRetry(e.config.RetryConfig),
-		xexporterhelper.WithQueueBatch(e.config.QueueConfig, xexporterhelper.QueueBatchSettings{Encoding: requestEncoding{e.unreadable}}),
+		xexporterhelper.WithQueueBatch(e.config.QueueConfig, xexporterhelper.QueueBatchSettings{Encoding: requestEncoding{e.config.partitionKeys(), e.unreadable}}),
 	)
 	if err != nil {
 		return nil, err
@@ -56,20 +58,16 @@ func (e *lokiExporter) newLane(ctx context.Context, tenant string) (*lane, error
 	return l, nil
 }
 
-// oneOnly says whether a tenant is the only one that the configuration knows, which has the exporter's own name. Its
-// queue is where it was before there were others.
-func (c *TenantConfig) oneOnly(tenant string) bool { return tenant == c.Value }
-
 // plainTenant is a tenant that can be part of a file's name as it is.
 var plainTenant = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
 
 // laneID names a tenant's lane: in the Collector's metrics, and where the queue is stored.
 func laneID(id component.ID, tenant string) component.ID {
+	name := "tenant=" + tenant
 	if !plainTenant.MatchString(tenant) {
 		sum := sha256.Sum256([]byte(tenant))
-		tenant = "sha256-" + hex.EncodeToString(sum[:])
+		name = "tenant-sha256=" + hex.EncodeToString(sum[:])
 	}
-	name := "tenant=" + tenant
 	if id.Name() != "" {
 		name = id.Name() + "/" + name
 	}
@@ -85,22 +83,27 @@ func (l *lane) shutdown(ctx context.Context) error {
 	return l.helper.Shutdown(ctx)
 }
 
-// batchKey is how a batch gets through the Collector's helper, which knows only log records.
-type batchKey struct{}
+// handOver is how a batch gets through the Collector's helper, which knows only log records. The context lives as long as
+// the request does, hence the batch is taken out of it.
+type handOver struct{ batch *lokipush.Batch }
 
-// consume takes a batch, which must not be used any more if there is no error.
+type handOverKey struct{}
+
+// consume takes a batch, which must not be used any more.
 func (l *lane) consume(ctx context.Context, batch *lokipush.Batch) error {
-	err := l.helper.ConsumeLogs(context.WithValue(ctx, batchKey{}, batch), plog.NewLogs())
+	err := l.helper.ConsumeLogs(context.WithValue(ctx, handOverKey{}, &handOver{batch}), plog.NewLogs())
 	l.full.Store(err != nil && !consumererror.IsPermanent(err))
 	return err
 }
 
 func takeBatch(ctx context.Context, _ plog.Logs) (xexporterhelper.Request, error) {
-	batch, ok := ctx.Value(batchKey{}).(*lokipush.Batch)
-	if !ok {
+	handed, ok := ctx.Value(handOverKey{}).(*handOver)
+	if !ok || handed.batch == nil {
 		return nil, errors.New("no batch to send")
 	}
-	return &request{batch}, nil
+	r := &request{batch: handed.batch}
+	handed.batch = nil
+	return r, nil
 }
 
 // push delivers what a request holds. What is left of it, and may be delivered another time, stays in the request: the
@@ -108,9 +111,10 @@ func takeBatch(ctx context.Context, _ plog.Logs) (xexporterhelper.Request, error
 func (e *lokiExporter) push(ctx context.Context, sender *lokipush.Sender, r *request) error {
 	report := sender.Deliver(ctx, r.batch)
 	e.record(ctx, &report)
+	r.delivered = r.delivered || report.Delivered.Lines > 0
 	if report.Remaining == nil {
 		r.batch = new(lokipush.Batch)
-		if report.Delivered.Lines == 0 && len(report.Refused) > 0 {
+		if !r.delivered && len(report.Refused) > 0 {
 			return consumererror.NewPermanent(fmt.Errorf("nothing was delivered: %w", report.Refused[0].Err))
 		}
 		return nil

@@ -14,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.uber.org/zap"
 )
 
 // lanes are those of all tenants. A lane is opened when its tenant first comes, and when the exporter starts, for what
@@ -21,6 +22,7 @@ import (
 type lanes struct {
 	create func(ctx context.Context, tenant string) (*lane, error)
 	max    int
+	logger *zap.Logger
 
 	mu       sync.RWMutex
 	byTenant map[string]*lane
@@ -37,14 +39,17 @@ const (
 	indexKey  = "tenants"
 )
 
-var errStopped = errors.New("the exporter is not running")
+var (
+	errStopped = errors.New("the exporter is not running")
+	errTooMany = errors.New("there are more tenants than `tenant::max_tenants` allows")
+)
 
-// start opens the lanes of these tenants, and of all that it remembers.
-func (l *lanes) start(ctx context.Context, host component.Host, id component.ID, storageID *component.ID, tenants ...string) error {
+// start opens the lanes of this tenant, and of all that it remembers.
+func (l *lanes) start(ctx context.Context, host component.Host, id component.ID, storageID *component.ID, tenant string) error {
 	l.mu.Lock()
 	l.host = host
 	l.byTenant = map[string]*lane{}
-	err := l.openAll(ctx, id, storageID, tenants)
+	err := l.openAll(ctx, id, storageID, tenant)
 	l.mu.Unlock()
 	if err != nil {
 		return errors.Join(err, l.shutdown(ctx))
@@ -52,18 +57,22 @@ func (l *lanes) start(ctx context.Context, host component.Host, id component.ID,
 	return nil
 }
 
-func (l *lanes) openAll(ctx context.Context, id component.ID, storageID *component.ID, tenants []string) error {
+func (l *lanes) openAll(ctx context.Context, id component.ID, storageID *component.ID, tenant string) error {
 	if storageID != nil {
 		if err := l.openIndex(ctx, id, *storageID); err != nil {
 			return fmt.Errorf("open the list of tenants: %w", err)
 		}
 	}
-	for _, tenant := range slices.Concat(tenants, l.known) {
-		if _, ok := l.byTenant[tenant]; ok {
+	if err := l.open(ctx, tenant); err != nil {
+		return err
+	}
+	for _, remembered := range l.known {
+		if _, ok := l.byTenant[remembered]; ok {
 			continue
 		}
-		if err := l.open(ctx, tenant); err != nil {
-			return err
+		// One that cannot be opened must not keep the others from starting. It is tried again when its lines come.
+		if err := l.open(ctx, remembered); err != nil {
+			l.logger.Error("What waits for a tenant cannot be sent.", zap.Error(err))
 		}
 	}
 	return nil
@@ -101,8 +110,8 @@ func (l *lanes) get(ctx context.Context, tenant string) (*lane, error) {
 	if l.host == nil {
 		return nil, errStopped
 	}
-	if len(l.byTenant) >= l.max {
-		return nil, fmt.Errorf("there are more tenants than `tenant::max_tenants` allows: %d", l.max)
+	if l.isOneTooMany(tenant) {
+		return nil, fmt.Errorf("%w: %d", errTooMany, l.max)
 	}
 	// The lane outlives the request that it is opened for.
 	if err := l.open(context.WithoutCancel(ctx), tenant); err != nil {
@@ -111,17 +120,33 @@ func (l *lanes) get(ctx context.Context, tenant string) (*lane, error) {
 	return l.byTenant[tenant], nil
 }
 
+// isOneTooMany says whether a tenant is new and there are as many as there may be. No tenant is none.
+func (l *lanes) isOneTooMany(tenant string) bool {
+	if tenant == "" || slices.Contains(l.known, tenant) {
+		return false
+	}
+	tenants := map[string]bool{}
+	for _, known := range l.known {
+		tenants[known] = true
+	}
+	for open := range l.byTenant {
+		tenants[open] = true
+	}
+	delete(tenants, "")
+	return len(tenants) >= l.max
+}
+
 // open opens a lane. That its tenant is remembered comes first: lines must not be forgotten on disk.
 func (l *lanes) open(ctx context.Context, tenant string) error {
 	if err := l.remember(ctx, tenant); err != nil {
 		return fmt.Errorf("remember tenant %q: %w", tenant, err)
 	}
 	opened, err := l.create(ctx, tenant)
-	if err == nil {
-		err = opened.start(ctx, l.host)
-	}
 	if err != nil {
-		return fmt.Errorf("open the queue of tenant %q: %w", tenant, err)
+		return fmt.Errorf("make the queue of tenant %q: %w", tenant, err)
+	}
+	if err := opened.start(ctx, l.host); err != nil {
+		return fmt.Errorf("open the queue of tenant %q: %w", tenant, errors.Join(err, opened.shutdown(ctx)))
 	}
 	l.byTenant[tenant] = opened
 	return nil

@@ -5,9 +5,12 @@ package lokiexporter
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 
+	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 
@@ -16,7 +19,11 @@ import (
 
 // request is a batch on its way through the Collector's queue and batcher. Log records become one as soon as they come
 // in, so that the queue holds them, in memory and on disk, in the form in which they are sent.
-type request struct{ batch *lokipush.Batch }
+type request struct {
+	batch *lokipush.Batch
+	// delivered says that a part of it is delivered and no longer in batch.
+	delivered bool
+}
 
 var _ xexporterhelper.Request = (*request)(nil)
 
@@ -38,44 +45,85 @@ func (r *request) MergeSplit(_ context.Context, maxSize int, sizer exporterhelpe
 	parts := r.batch.Merge(added, maxSize, measure)
 	requests := make([]xexporterhelper.Request, len(parts))
 	for i, part := range parts {
-		requests[i] = &request{part}
+		requests[i] = &request{batch: part}
 	}
 	return requests, nil
 }
 
-// requestEncoding is the form of a request on disk: a byte that says which form it is, and the body of a push request.
-// That is a quarter of the uncompressed one, and it is by the byte that the queue on disk costs CPU.
+// requestEncoding is the form of a request on disk: a byte that says which form it is, the client metadata if there is
+// any, and the body of a push request. That is a quarter of the uncompressed one, and it is by the byte that the queue on
+// disk costs CPU.
 type requestEncoding struct {
+	// metadataKeys are the client metadata by which batches are kept apart, and which are kept with them: extensions make
+	// headers of it. There may be secrets in the rest.
+	metadataKeys []string
 	// unreadable is told of what could not be read. The queue drops it without a word.
 	unreadable func(error)
 }
 
 var _ exporterhelper.QueueBatchEncoding[xexporterhelper.Request] = requestEncoding{}
 
-const diskFormat = 1
+// Forms of a request on disk.
+const (
+	diskPlain = 1
+	// diskWithMetadata has the length of the client metadata, as a varint, and the metadata as JSON before the rest.
+	diskWithMetadata = 2
+)
 
 // Marshal implements exporterhelper.QueueBatchEncoding.
-func (requestEncoding) Marshal(_ context.Context, r xexporterhelper.Request) ([]byte, error) {
-	return r.(*request).batch.AppendCompressed([]byte{diskFormat}), nil
+func (e requestEncoding) Marshal(ctx context.Context, r xexporterhelper.Request) ([]byte, error) {
+	batch := r.(*request).batch
+	kept := map[string][]string{}
+	metadata := client.FromContext(ctx).Metadata
+	for _, key := range e.metadataKeys {
+		if values := metadata.Get(key); len(values) > 0 {
+			kept[key] = values
+		}
+	}
+	if len(kept) == 0 {
+		return batch.AppendCompressed([]byte{diskPlain}), nil
+	}
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return nil, fmt.Errorf("write the client metadata: %w", err)
+	}
+	data := binary.AppendUvarint([]byte{diskWithMetadata}, uint64(len(text)))
+	return batch.AppendCompressed(append(data, text...)), nil
 }
 
 // Unmarshal implements exporterhelper.QueueBatchEncoding.
 func (e requestEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper.Request, error) {
-	batch, err := parseRequest(data)
+	ctx, batch, err := parseRequest(data)
 	if err != nil {
 		err = fmt.Errorf("read a batch from the queue: %w", err)
 		e.unreadable(err)
 		return context.Background(), nil, err
 	}
-	return context.Background(), &request{batch}, nil
+	return ctx, &request{batch: batch}, nil
 }
 
-func parseRequest(data []byte) (*lokipush.Batch, error) {
+func parseRequest(data []byte) (context.Context, *lokipush.Batch, error) {
 	if len(data) == 0 {
-		return nil, errors.New("it is empty")
+		return nil, nil, errors.New("it is empty")
 	}
-	if data[0] != diskFormat {
-		return nil, fmt.Errorf("its format is %d and not %d", data[0], diskFormat)
+	form, data := data[0], data[1:]
+	ctx := context.Background()
+	switch form {
+	case diskPlain:
+	case diskWithMetadata:
+		size, n := binary.Uvarint(data)
+		if n <= 0 || size > uint64(len(data)-n) {
+			return nil, nil, errors.New("its client metadata is cut short")
+		}
+		var metadata map[string][]string
+		if err := json.Unmarshal(data[n:n+int(size)], &metadata); err != nil {
+			return nil, nil, fmt.Errorf("client metadata: %w", err)
+		}
+		ctx = client.NewContext(ctx, client.Info{Metadata: client.NewMetadata(metadata)})
+		data = data[n+int(size):]
+	default:
+		return nil, nil, fmt.Errorf("its format is %d, which is none of %d and %d", form, diskPlain, diskWithMetadata)
 	}
-	return lokipush.ParseCompressed(data[1:])
+	batch, err := lokipush.ParseCompressed(data)
+	return ctx, batch, err
 }

@@ -30,6 +30,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/awsloki/awsloki/exporter/lokiexporter/internal/metadata"
+	"github.com/awsloki/awsloki/internal/lokipush"
 )
 
 // tenantsLoki answers by tenant: 204 where none is told.
@@ -157,7 +158,10 @@ func TestTenantMetadataKey(t *testing.T) {
 	require.NoError(t, consume("a"))
 	require.NoError(t, consume("b"))
 	require.NoError(t, consume())
-	err := consume("x|y")
+	err := consume("a", "b")
+	require.ErrorContains(t, err, `client metadata "X-Scope-OrgID": there must be one value, found 2`)
+	assert.True(t, consumererror.IsPermanent(err))
+	err = consume("x|y")
 	require.ErrorContains(t, err, `client metadata "X-Scope-OrgID": a tenant holds only letters`)
 	assert.True(t, consumererror.IsPermanent(err))
 	want := map[string][]string{"a": {"one"}, "b": {"one"}, "": {"one"}}
@@ -198,19 +202,22 @@ func TestTenantsDoNotWaitForEachOther(t *testing.T) {
 	}
 }
 
+// The lines of a tenant too many are refused, and no others. To have no tenant is none.
 func TestMaxTenants(t *testing.T) {
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
 	loki := newTenantsLoki(t, map[string]int{})
-	e := newExporter(t, loki.URL, nil, func(c *Config) {
+	e := newExporter(t, loki.URL, tel, func(c *Config) {
 		c.Tenant.Attribute = "team"
-		c.Tenant.MaxTenants = 3
+		c.Tenant.MaxTenants = 2
 	})
 	require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
-	require.NoError(t, e.ConsumeLogs(t.Context(), tenantLines("one", "a", "b")))
-	err := e.ConsumeLogs(t.Context(), tenantLines("one", "c"))
-	require.EqualError(t, err, "there are more tenants than `tenant::max_tenants` allows: 3")
-	assert.False(t, consumererror.IsPermanent(err))
-	require.NoError(t, e.ConsumeLogs(t.Context(), tenantLines("two", "a")))
+	require.NoError(t, e.ConsumeLogs(t.Context(), tenantLines("one", "a", "b", "c", "")))
+	require.NoError(t, e.ConsumeLogs(t.Context(), tenantLines("two", "c", "a")))
+	want := map[string][]string{"a": {"one of a", "two of a"}, "b": {"one of b"}, "": {"one of "}}
+	eventually(t, func() bool { return maps.EqualFunc(want, loki.delivered(), slices.Equal[[]string]) })
 	require.NoError(t, e.Shutdown(t.Context()))
+	assert.Equal(t, map[string]int64{"too_many_tenants": 2}, by(t, tel, "reason", "otelcol_exporter_loki_refused_lines"))
 	require.ErrorIs(t, e.ConsumeLogs(t.Context(), tenantLines("one", "a")), errStopped)
 }
 
@@ -222,6 +229,8 @@ type disk struct {
 	mu     sync.Mutex
 	values map[string]map[string][]byte
 	broken error
+	// closed are the clients that cannot be had.
+	closed map[string]error
 }
 
 var diskID = component.MustNewID("disk")
@@ -237,6 +246,9 @@ func (d *disk) GetClient(_ context.Context, _ component.Kind, id component.ID, n
 		d.values = map[string]map[string][]byte{}
 	}
 	file := id.String() + " " + name
+	if err := d.closed[file]; err != nil {
+		return nil, err
+	}
 	if d.values[file] == nil {
 		d.values[file] = map[string][]byte{}
 	}
@@ -296,7 +308,7 @@ func TestTenantsOnDisk(t *testing.T) {
 	start := func() exporter.Logs {
 		e := newExporter(t, loki.URL, nil, func(c *Config) {
 			c.Tenant.Attribute = "team"
-			c.Tenant.MaxTenants = 5
+			c.Tenant.MaxTenants = 4
 			c.QueueConfig.Get().StorageID = &diskID
 		})
 		require.NoError(t, e.Start(t.Context(), host))
@@ -345,9 +357,152 @@ func TestStartFails(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 }
 
+// Lines that wait on disk are sent for the tenant that they are of, whatever the configuration says by then. Those that
+// have none get the one that was configured since.
+func TestTenantSettingChanges(t *testing.T) {
+	value := func(tenant string) func(*Config) { return func(c *Config) { c.Tenant.Value = tenant } }
+	attribute := func(c *Config) { c.Tenant.Attribute = "team" }
+	f := func(before, after func(*Config), sent, want string) {
+		t.Helper()
+		loki := newTenantsLoki(t, map[string]int{"": 401, "team-1": 503, "team-2": 503})
+		host := &disk{}
+		start := func(change func(*Config)) exporter.Logs {
+			e := newExporter(t, loki.URL, nil, func(c *Config) {
+				c.QueueConfig.Get().StorageID = &diskID
+				change(c)
+			})
+			require.NoError(t, e.Start(t.Context(), host))
+			return e
+		}
+		e := start(before)
+		require.NoError(t, e.ConsumeLogs(t.Context(), tenantLines("one", "team-1")))
+		eventually(t, func() bool { return loki.requests(sent) > 0 })
+		require.NoError(t, e.Shutdown(t.Context()))
+		loki.answer("team-1", 0)
+		loki.answer("team-2", 0)
+		e = start(after)
+		eventually(t, func() bool { return maps.EqualFunc(map[string][]string{want: {"one of team-1"}}, loki.delivered(), slices.Equal[[]string]) })
+		require.NoError(t, e.Shutdown(t.Context()))
+	}
+	f(value("team-1"), value("team-2"), "team-1", "team-1")
+	f(value("team-1"), attribute, "team-1", "team-1")
+	f(attribute, value("team-1"), "team-1", "team-1")
+	f(attribute, value("team-2"), "team-1", "team-1")
+	f(value(""), value("team-2"), "", "team-2")
+}
+
+// A tenant whose queue cannot be opened keeps nobody else from theirs, neither now nor after a restart.
+func TestTenantThatCannotBeOpened(t *testing.T) {
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
+	loki := newTenantsLoki(t, map[string]int{})
+	host := &disk{closed: map[string]error{"loki/tenant=a logs": errors.New("timeout")}}
+	start := func() exporter.Logs {
+		e := newExporter(t, loki.URL, tel, func(c *Config) {
+			c.Tenant.Attribute = "team"
+			c.Tenant.MaxTenants = 2
+			c.QueueConfig.Get().StorageID = &diskID
+		})
+		require.NoError(t, e.Start(t.Context(), host))
+		return e
+	}
+	e := start()
+	for range 3 {
+		require.EqualError(t, e.ConsumeLogs(t.Context(), tenantLines("one", "a")), `open the queue of tenant "a": timeout`)
+	}
+	require.NoError(t, e.ConsumeLogs(t.Context(), tenantLines("one", "b")))
+	require.NoError(t, e.Shutdown(t.Context()))
+	e = start()
+	require.NoError(t, e.ConsumeLogs(t.Context(), tenantLines("two", "b")))
+	host.mu.Lock()
+	host.closed = nil
+	host.mu.Unlock()
+	require.NoError(t, e.ConsumeLogs(t.Context(), tenantLines("three", "a")))
+	want := map[string][]string{"a": {"three of a"}, "b": {"one of b", "two of b"}}
+	eventually(t, func() bool { return maps.EqualFunc(want, loki.delivered(), slices.Equal[[]string]) })
+	require.NoError(t, e.Shutdown(t.Context()))
+}
+
+// What is lost is counted also where the sender is told that nothing will be taken, and not where it comes again.
+func TestChangesOfRefusedRequests(t *testing.T) {
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
+	loki := newTenantsLoki(t, map[string]int{"blocked": 260, "later": 503})
+	e := newExporter(t, loki.URL, tel, func(c *Config) {
+		c.Tenant.Attribute = "team"
+		c.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]()
+		c.RetryConfig.Enabled = false
+		c.Limits.MaxLineSize = 3
+	})
+	require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+	assert.True(t, consumererror.IsPermanent(e.ConsumeLogs(t.Context(), tenantLines("one", "a", "blocked", "x|y"))))
+	err := e.ConsumeLogs(t.Context(), tenantLines("two", "later", "x|y"))
+	require.Error(t, err)
+	assert.False(t, consumererror.IsPermanent(err))
+	require.NoError(t, e.Shutdown(t.Context()))
+	assert.Equal(t, map[string]int64{"invalid_tenant": 1, "blocked_ingestion": 1}, by(t, tel, "reason", "otelcol_exporter_loki_refused_lines"))
+	assert.Equal(t, map[string]int64{"loki": 2}, by(t, tel, "exporter", "otelcol_exporter_loki_truncated_lines"))
+}
+
+// Where client metadata says whose logs they are, hints do not.
+func TestHintedTenant(t *testing.T) {
+	f := func(change func(*Config), broken bool, want string) {
+		t.Helper()
+		loki := newTenantsLoki(t, map[string]int{})
+		e := newExporter(t, loki.URL, nil, change)
+		require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+		ld := lines("one")
+		attrs := ld.ResourceLogs().At(0).Resource().Attributes()
+		attrs.PutStr("loki.tenant", "owner")
+		attrs.PutStr("loki.format", "raw")
+		attrs.PutStr("owner", "hinted")
+		if broken {
+			attrs.PutStr("loki.format", "none that there is")
+		}
+		ctx := client.NewContext(t.Context(), client.Info{Metadata: client.NewMetadata(map[string][]string{"tenant": {"header"}})})
+		require.NoError(t, e.ConsumeLogs(ctx, ld))
+		eventually(t, func() bool { return maps.EqualFunc(map[string][]string{want: {"one"}}, loki.delivered(), slices.Equal[[]string]) })
+		require.NoError(t, e.Shutdown(t.Context()))
+	}
+	none := func(*Config) {}
+	value := func(c *Config) { c.Tenant.Value = "configured" }
+	metadataKey := func(c *Config) { c.Tenant.MetadataKey = "tenant" }
+	off := func(c *Config) {
+		value(c)
+		c.Hints = false
+	}
+	f(none, false, "hinted")
+	f(none, true, "hinted")
+	f(value, false, "hinted")
+	f(value, true, "hinted")
+	f(metadataKey, false, "header")
+	f(metadataKey, true, "header")
+	f(off, false, "configured")
+}
+
+// The client metadata by which the Collector keeps batches apart comes back from disk with them: extensions make headers
+// of it.
+func TestMetadataOnDisk(t *testing.T) {
+	r := &request{batch: new(lokipush.Batch)}
+	ctx := client.NewContext(t.Context(), client.Info{Metadata: client.NewMetadata(map[string][]string{
+		"X-Team": {"a", "b"}, "Authorization": {"hunter2"},
+	})})
+	encoding := requestEncoding{[]string{"x-team", "x-other"}, func(error) {}}
+	data, err := encoding.Marshal(ctx, r)
+	require.NoError(t, err)
+	assert.NotContains(t, string(data), "hunter2")
+	back, _, err := encoding.Unmarshal(data)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"a", "b"}, client.FromContext(back).Metadata.Get("X-Team"))
+	for n := range data {
+		_, _, err := encoding.Unmarshal(data[:n])
+		require.Error(t, err)
+	}
+}
+
 func TestLaneID(t *testing.T) {
 	loki, named := component.MustNewID("loki"), component.MustNewIDWithName("loki", "eu")
 	assert.Equal(t, "loki/tenant=team-1", laneID(loki, "team-1").String())
 	assert.Equal(t, "loki/eu/tenant=team-1", laneID(named, "team-1").String())
-	assert.Equal(t, "loki/tenant=sha256-"+fmt.Sprintf("%x", [32]byte{0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55}), laneID(loki, "").String())
+	assert.Equal(t, "loki/tenant-sha256="+fmt.Sprintf("%x", [32]byte{0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55}), laneID(loki, "").String())
 }

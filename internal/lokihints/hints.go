@@ -83,15 +83,18 @@ func NewConverter(defaultLabels map[string]bool, always bool) *Converter {
 // neither the record nor its resource has a hint, and not all records are to be converted.
 //
 // It fails where loki.format is unknown, a number in the record is none that JSON has, a key of the body or a label has
-// no valid name, or the hints name attributes with too many dots. No error holds anything of the record.
+// no valid name, or the hints name attributes with too many dots. No error holds anything of the record. The tenant is
+// that of the hint also then.
 func (c *Converter) Convert(record plog.LogRecord, resource pcommon.Resource, scope pcommon.InstrumentationScope) (Entry, bool, error) {
 	if !c.always && !hasHint(record.Attributes()) && !hasHint(resource.Attributes()) {
 		return Entry{}, false, nil
 	}
+	tenant := loki.GetTenantFromTenantHint(record.Attributes(), resource.Attributes())
 	entry, err := c.convert(record, resource, scope)
 	if err != nil {
-		return Entry{}, true, fmt.Errorf("convert a record as its hints say: %w", err)
+		return Entry{Tenant: tenant}, true, fmt.Errorf("convert a record as its hints say: %w", err)
 	}
+	entry.Tenant = tenant
 	return entry, true, nil
 }
 
@@ -106,7 +109,6 @@ func (c *Converter) convert(record plog.LogRecord, resource pcommon.Resource, sc
 		return Entry{}, withoutContent(err)
 	}
 	entry := Entry{
-		Tenant: loki.GetTenantFromTenantHint(attributes, resourceAttributes),
 		Labels: make(map[string]string, len(converted.Labels)),
 		Line:   converted.Entry.Line,
 		Raw:    format == formatRaw,

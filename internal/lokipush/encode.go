@@ -4,6 +4,7 @@
 package lokipush
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -60,6 +61,8 @@ type Mapping struct {
 type Converted struct {
 	// Tenant is empty where the mapping decides.
 	Tenant string
+	// Plain says that the mapping decides about everything else as well.
+	Plain bool
 	Labels map[string]string
 	Line   string
 	// Whole says that all attributes are in the line: they are not sent as structured metadata.
@@ -158,6 +161,8 @@ type scratch struct {
 	// where records give none.
 	streams map[string]*streamRef
 	only    *streamRef
+	// of is the batch that they are streams of.
+	of *Batch
 }
 
 // streamRef is one stream of a batch.
@@ -238,8 +243,7 @@ func (e *Encoder) Encode(ld plog.Logs) Encoded {
 }
 
 func (c *encoding) encodeResource(rl plog.ResourceLogs) {
-	clear(c.streams)
-	c.only = nil
+	c.forget()
 	resource := rl.Resource()
 	tenant := c.tenantOf(resource.Attributes())
 	for _, sl := range rl.ScopeLogs().All() {
@@ -249,8 +253,13 @@ func (c *encoding) encodeResource(rl plog.ResourceLogs) {
 		roomy := len(c.recordLabels) > 0
 		for _, record := range sl.LogRecords().All() {
 			if c.mapping.Convert != nil {
-				if converted, ok := c.mapping.Convert(record, resource, sl.Scope()); ok {
-					c.encodeConverted(&converted, tenant, resource, sl.Scope(), record)
+				converted, ok := c.mapping.Convert(record, resource, sl.Scope())
+				switch {
+				case ok && converted.Plain:
+					c.encodeRecord(cmp.Or(converted.Tenant, tenant), resource, sl.Scope(), record)
+					continue
+				case ok:
+					c.encodeConverted(&converted, cmp.Or(converted.Tenant, tenant), resource, sl.Scope(), record)
 					continue
 				}
 			}
@@ -273,6 +282,12 @@ func (c *encoding) tenantOf(resource pcommon.Map) string {
 	}
 	c.value = appendValue(c.value[:0], v)
 	return string(c.value)
+}
+
+// forget drops what is known of the streams of one resource and one tenant.
+func (c *encoding) forget() {
+	clear(c.streams)
+	c.only = nil
 }
 
 // batch returns the batch of a tenant, or nil if Loki takes no such tenant.
@@ -304,6 +319,8 @@ func (c *encoding) makeRoom(tenant string, resource pcommon.Map, records plog.Lo
 	if b == nil {
 		return
 	}
+	c.forget()
+	c.of = b
 	// What the first record has beside its line, up to what a few attributes take: others may have less.
 	const most = 256
 	c.own.reset()
@@ -330,6 +347,10 @@ func (c *encoding) encodeRecord(tenant string, resource pcommon.Resource, scope 
 		c.out.BadTenantLines++
 		return
 	}
+	if c.of != b {
+		c.forget()
+		c.of = b
+	}
 	ref := c.streamOf(b, resource.Attributes(), record.Attributes())
 	c.own.reset()
 	line := c.appendLine(c.line(resource, scope, record))
@@ -339,9 +360,6 @@ func (c *encoding) encodeRecord(tenant string, resource pcommon.Resource, scope 
 
 // encodeConverted encodes a record by other rules than the mapping's.
 func (c *encoding) encodeConverted(converted *Converted, tenant string, resource pcommon.Resource, scope pcommon.InstrumentationScope, record plog.LogRecord) {
-	if converted.Tenant != "" {
-		tenant = converted.Tenant
-	}
 	b := c.batch(tenant)
 	if b == nil {
 		c.out.BadTenantLines++

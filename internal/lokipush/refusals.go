@@ -40,6 +40,8 @@ const (
 	InvalidMetadata Reason = "invalid_structured_metadata"
 	// InvalidTenant is a tenant that Loki does not take. Its lines are not sent.
 	InvalidTenant Reason = "invalid_tenant"
+	// TooManyTenants are the lines of a tenant for which there is no queue. They are not sent.
+	TooManyTenants Reason = "too_many_tenants"
 	// BadRequest is any other.
 	BadRequest Reason = "bad_request"
 	// Unnamed lines are those of which Loki says only how many they are.
