@@ -381,7 +381,9 @@ func TestTenantSettingChanges(t *testing.T) {
 		loki.answer("team-1", 0)
 		loki.answer("team-2", 0)
 		e = start(after)
-		eventually(t, func() bool { return maps.EqualFunc(map[string][]string{want: {"one of team-1"}}, loki.delivered(), slices.Equal[[]string]) })
+		eventually(t, func() bool {
+			return maps.EqualFunc(map[string][]string{want: {"one of team-1"}}, loki.delivered(), slices.Equal[[]string])
+		})
 		require.NoError(t, e.Shutdown(t.Context()))
 	}
 	f(value("team-1"), value("team-2"), "team-1", "team-1")
@@ -461,7 +463,9 @@ func TestHintedTenant(t *testing.T) {
 		}
 		ctx := client.NewContext(t.Context(), client.Info{Metadata: client.NewMetadata(map[string][]string{"tenant": {"header"}})})
 		require.NoError(t, e.ConsumeLogs(ctx, ld))
-		eventually(t, func() bool { return maps.EqualFunc(map[string][]string{want: {"one"}}, loki.delivered(), slices.Equal[[]string]) })
+		eventually(t, func() bool {
+			return maps.EqualFunc(map[string][]string{want: {"one"}}, loki.delivered(), slices.Equal[[]string])
+		})
 		require.NoError(t, e.Shutdown(t.Context()))
 	}
 	none := func(*Config) {}

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // meaning is what an answer says about the lines of a request.
@@ -26,10 +25,9 @@ const (
 	divisible
 	// limited: nothing is stored, because more came at once than the tenant may send.
 	limited
-	// streamLimited: one stream sent more at once than a stream may. Loki has the others.
+	// streamLimited: one stream sent more at once than a stream may, is one too many, or is blocked for a while. Of several
+	// streams in one request, it is true of one, and maybe of others; the rest is stored.
 	streamLimited
-	// streamsLimited: there are too many streams for one that is new. Loki has the others.
-	streamsLimited
 )
 
 // verdict is an answer, understood.
@@ -37,12 +35,14 @@ type verdict struct {
 	meaning meaning
 	// reason is why lines are refused, where the answer gives one for all.
 	reason Reason
-	// refused is how many lines Loki names as refused, where the meaning is taken.
+	// refused is how many lines Loki names as refused, where the meaning is taken or, of one stream, streamLimited.
 	refused map[Reason]int
-	// stream is the stream meant, by its labels, where the meaning is streamLimited or streamsLimited. Empty: unknown.
-	stream string
-	// times are the timestamps of all lines of the stream that are limited. Empty: all lines are.
+	// some says that only some streams of the request are blocked.
+	some bool
+	// times are the timestamps of all lines that a limit on a stream refused, and lines how many these are. Empty: they
+	// are not known, or all lines are.
 	times map[int64]bool
+	lines int
 	// rate is the limit in bytes per second, and total the size that was refused for it. Loki counts lines and
 	// structured metadata. 0: not stated.
 	rate, total int64
@@ -55,6 +55,7 @@ const statusBlocked = 260
 // Beginnings and parts of Loki's messages.
 const (
 	textBlocked        = "ingestion blocked for user"
+	textPolicy         = "(policy: '"
 	textRateLimit      = "ingestion rate limit exceeded"
 	textStreamRate     = "Per stream rate limit exceeded"
 	textStreams        = "maximum active stream limit exceeded"
@@ -79,6 +80,8 @@ func (a answer) interpret(b *Batch) verdict {
 	switch {
 	case a.status == http.StatusOK || a.status == http.StatusNoContent:
 		return verdict{meaning: taken}
+	case strings.HasPrefix(a.text, textBlocked) && strings.Contains(a.text, textPolicy):
+		return a.interpretPolicy(b)
 	case a.status == statusBlocked || a.status < 500 && a.status != http.StatusTooManyRequests && strings.HasPrefix(a.text, textBlocked):
 		return verdict{meaning: blocked, reason: BlockedIngestion}
 	case a.status == http.StatusRequestEntityTooLarge:
@@ -96,7 +99,26 @@ func (a answer) interpret(b *Batch) verdict {
 	}
 }
 
+// interpretPolicy is about streams that a policy of Loki's blocks. It has the others.
+func (a answer) interpretPolicy(b *Batch) verdict {
+	switch {
+	case len(b.streams) > 1:
+		return verdict{meaning: blocked, reason: BlockedIngestion, some: true}
+	case a.status == http.StatusTooManyRequests || a.status >= 500:
+		return verdict{meaning: streamLimited, reason: BlockedIngestion}
+	default:
+		return verdict{meaning: blocked, reason: BlockedIngestion}
+	}
+}
+
 func (a answer) interpretBadRequest(b *Batch) verdict {
+	if a.err != nil {
+		// There may have been more of it.
+		return verdict{}
+	}
+	if ignored, ok := parseIgnored(a.text); ok && ignored.has(StreamRateLimit) {
+		return ignored.limited()
+	}
 	if refused := parseRefusals(a.text, b); refused != nil {
 		return verdict{meaning: taken, refused: refused}
 	}
@@ -105,8 +127,7 @@ func (a answer) interpretBadRequest(b *Batch) verdict {
 		return verdict{meaning: divisible, reason: RequestTooLarge}
 	case strings.Contains(a.text, textParseLabels), strings.Contains(a.text, textReservedLabels):
 		return verdict{meaning: divisible, reason: InvalidLabels}
-	case containsAny(a.text, identityTexts), isHTML(a.text):
-		// A gateway speaks HTML, Loki does not: it is not about the lines.
+	case containsAny(a.text, identityTexts), isOfGateway(a.text):
 		return verdict{}
 	default:
 		return verdict{meaning: divisible, reason: BadRequest}
@@ -126,11 +147,8 @@ func (a answer) interpretServerError() verdict {
 }
 
 var (
-	rateLimitPattern   = regexp.MustCompile(`\(limit: (\d+) bytes/sec\).* totaling '(\d+)' bytes`)
-	streamRatePattern  = regexp.MustCompile(`\(limit: ([0-9.]+ ?[A-Za-z]*)/sec\)`)
-	streamTotalPattern = regexp.MustCompile(`totaling ([0-9.]+ ?[A-Za-z]+)`)
-	streamNamePattern  = regexp.MustCompile(`(?s)when trying to create stream (\{.*\}), reduce`)
-	entryTimePattern   = regexp.MustCompile(`entry with timestamp (.+?) ignored, reason:`)
+	rateLimitPattern  = regexp.MustCompile(`\(limit: (\d+) bytes/sec\).* totaling '(\d+)' bytes`)
+	streamRatePattern = regexp.MustCompile(`\(limit: ([0-9.]+ ?[A-Za-z]*)/sec\)`)
 )
 
 func (a answer) interpretLimit() verdict {
@@ -142,49 +160,16 @@ func (a answer) interpretLimit() verdict {
 		}
 		return v
 	case strings.Contains(a.text, textStreamRate):
-		return a.interpretStreamRate()
-	case strings.Contains(a.text, textStreams):
-		v := verdict{meaning: streamsLimited, reason: StreamLimit}
-		if m := streamNamePattern.FindStringSubmatch(a.text); m != nil {
-			v.stream = m[1]
+		ignored, ok := parseIgnored(a.text)
+		if !ok {
+			return verdict{meaning: streamLimited, reason: StreamRateLimit}
 		}
-		return v
+		return ignored.limited()
+	case strings.Contains(a.text, textStreams):
+		return verdict{meaning: streamLimited, reason: StreamLimit}
 	default:
 		return verdict{}
 	}
-}
-
-func (a answer) interpretStreamRate() verdict {
-	v := verdict{meaning: streamLimited, reason: StreamRateLimit}
-	if m := streamRatePattern.FindStringSubmatch(a.text); m != nil {
-		v.rate = parseSize(m[1])
-	}
-	if m := streamTotalPattern.FindStringSubmatch(a.text); m != nil {
-		v.total = parseSize(m[1])
-	}
-	ignored, ok := parseIgnored(a.text)
-	if !ok {
-		return v
-	}
-	// A shard is a part of a stream, and the others may have been stored. All of it is sent again.
-	v.stream = ignored.stream
-	if ignored.lines == ignored.of || ignored.shard {
-		return v
-	}
-	times := map[int64]bool{}
-	listed := entryTimePattern.FindAllStringSubmatch(a.text, -1)
-	for _, m := range listed {
-		t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", m[1])
-		if err != nil {
-			return v
-		}
-		times[t.UnixNano()] = true
-	}
-	// Loki lists ten at most, by default.
-	if len(listed) == ignored.lines {
-		v.times = times
-	}
-	return v
 }
 
 // maxMessage is how much of Loki's text goes into an error.
@@ -203,10 +188,15 @@ func (a answer) error() error {
 	return err
 }
 
-func isHTML(text string) bool {
-	text = strings.ToLower(strings.TrimSpace(text[:min(len(text), 256)]))
-	return strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html")
+// isOfGateway says whether a text is none of Loki's, which speaks neither HTML nor JSON here and does not know about the
+// TLS before it: then it is not about the lines.
+func isOfGateway(text string) bool {
+	text = strings.TrimSpace(text[:min(len(text), 256)])
+	return strings.HasPrefix(text, "<") || strings.HasPrefix(text, "{") || strings.Contains(text, "to an HTTPS server")
 }
+
+// isCut says whether there may have been more than the text.
+func (a answer) isCut() bool { return len(a.text) >= maxText }
 
 func containsAny(text string, parts []string) bool {
 	for _, part := range parts {

@@ -82,6 +82,16 @@ func TestInterpret(t *testing.T) {
 		{"body too large, before 413", 400, "message size too large than max (5 vs 4)", verdict{meaning: divisible, reason: RequestTooLarge}},
 		{"tenants", 400, "multiple org IDs present", verdict{}},
 		{"gateway", 400, "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title>", verdict{}},
+		{"gateway, by JSON", 400, `{"message":"bad request"}`, verdict{}},
+		{"no TLS", 400, "Client sent an HTTP request to an HTTPS server.\n", verdict{}},
+		{
+			"a policy's streams are blocked", 260, "ingestion blocked for user 'fake' (policy: 'debug') until '2030-01-01T00:00:00Z' with status code '260'",
+			verdict{meaning: blocked, reason: BlockedIngestion, some: true},
+		},
+		{
+			"a policy's streams are blocked for a while", 429, "ingestion blocked for user 'fake' (policy: 'debug') until '2030-01-01T00:00:00Z' with status code '429'",
+			verdict{meaning: blocked, reason: BlockedIngestion, some: true},
+		},
 		{"too large", 413, "<html>", verdict{meaning: divisible, reason: RequestTooLarge}},
 		{"no streams", 422, "error at least one valid stream is required for ingestion", verdict{meaning: divisible, reason: BadRequest}},
 
@@ -89,17 +99,26 @@ func TestInterpret(t *testing.T) {
 		{"rate of a gateway", 429, "slow down", verdict{}},
 		{
 			"rate of a stream", 429, perRate + `user 'fake', total ignored: 3 out of 3 for stream: {service_name="a"}`,
-			verdict{meaning: streamLimited, reason: StreamRateLimit, stream: `{service_name="a"}`, rate: 3 << 20, total: 1536 << 10},
+			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20},
 		},
 		{
 			"rate of lines", 429, perRate + `user 'fake', total ignored: 1 out of 3 for stream: {service_name="a"}`,
-			verdict{meaning: streamLimited, reason: StreamRateLimit, stream: `{service_name="a"}`, rate: 3 << 20, total: 1536 << 10, times: map[int64]bool{1: true}},
+			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20, times: map[int64]bool{1: true}, lines: 1, refused: map[Reason]int{}},
 		},
 		{
 			"rate of more lines than are named", 429, perRate + `user 'fake', total ignored: 2 out of 3 for stream: {service_name="a"}`,
-			verdict{meaning: streamLimited, reason: StreamRateLimit, stream: `{service_name="a"}`, rate: 3 << 20, total: 1536 << 10},
+			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20},
 		},
-		{"streams", 429, streams, verdict{meaning: streamsLimited, reason: StreamLimit, stream: `{service_name="b"}`}},
+		{
+			"rate of lines, and one too far behind", 400, perRate + behind + `user 'fake', total ignored: 2 out of 3 for stream: {service_name="a"}`,
+			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20, times: map[int64]bool{1: true}, lines: 1, refused: map[Reason]int{TooFarBehind: 1}},
+		},
+		{
+			"rate of a shard", 429, perRate + `user 'fake', total ignored: 1 out of 2 for stream: {__stream_shard__="0", service_name="a"}`,
+			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20},
+		},
+		{"rate of a stream, in other words", 429, "Per stream rate limit exceeded", verdict{meaning: streamLimited, reason: StreamRateLimit}},
+		{"streams", 429, streams, verdict{meaning: streamLimited, reason: StreamLimit}},
 
 		{"larger than Loki can pass on", 500, "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (5041258 vs. 4194304)", verdict{meaning: divisible, reason: RequestTooLarge}},
 		{"name", 500, `normalization for label name "_" resulted in invalid name "_"`, verdict{meaning: divisible, reason: InvalidMetadata}},

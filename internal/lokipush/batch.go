@@ -236,8 +236,7 @@ func (p *partition) addStream(s *stream) {
 		for r.lines > 0 {
 			piece, rest := p.take(s.labels, r)
 			if piece.lines > 0 {
-				p.current.append(s.labels, piece)
-				p.size = p.current.measured(p.measure)
+				p.add(s.labels, piece)
 			}
 			if rest.lines > 0 {
 				p.full = append(p.full, p.current)
@@ -246,6 +245,20 @@ func (p *partition) addStream(s *stream) {
 			r = rest
 		}
 	}
+}
+
+// add appends a run to the current part.
+func (p *partition) add(labels string, r run) {
+	if p.measure == MeasureLines {
+		p.current.append(labels, r)
+		p.size += r.lines
+		return
+	}
+	if i, ok := p.current.lookup()[labels]; ok {
+		p.size -= sizeBytes(p.current.streams[i].contentSize())
+	}
+	p.current.append(labels, r)
+	p.size += sizeBytes(p.current.streams[p.current.stream(labels)].contentSize())
 }
 
 // take divides a run into what the current part has room for, at least one entry if the part is empty, and the rest.

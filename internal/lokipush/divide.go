@@ -32,6 +32,27 @@ func (b *Batch) divideStreams() (first, second *Batch) {
 	return first, second
 }
 
+// cut divides a batch in a first part of at most limit bytes, but at least one line, and the rest, which may be empty.
+func (b *Batch) cut(limit int) (first, rest *Batch) {
+	p := partition{limit: limit, measure: MeasureBytes, current: new(Batch)}
+	rest = new(Batch)
+	for i := range b.streams {
+		s := &b.streams[i]
+		for _, r := range s.runs {
+			if rest.streams == nil {
+				var piece run
+				if piece, r = p.take(s.labels, r); piece.lines > 0 {
+					p.add(s.labels, piece)
+				}
+			}
+			if r.lines > 0 {
+				rest.append(s.labels, r)
+			}
+		}
+	}
+	return p.current, rest
+}
+
 // byStream makes a batch of each stream.
 func (b *Batch) byStream() []*Batch {
 	batches := make([]*Batch, len(b.streams))
@@ -39,23 +60,6 @@ func (b *Batch) byStream() []*Batch {
 		batches[i] = &Batch{streams: b.streams[i : i+1 : i+1]}
 	}
 	return batches
-}
-
-// take takes the stream with the given labels out of a batch. ok is false if there is none.
-func (b *Batch) take(labels string) (taken, rest *Batch, ok bool) {
-	i, ok := b.lookup()[labels]
-	if !ok {
-		return nil, b, false
-	}
-	taken, rest = new(Batch), new(Batch)
-	for j := range b.streams {
-		if j == i {
-			taken.streams = append(taken.streams, b.streams[j])
-		} else {
-			rest.streams = append(rest.streams, b.streams[j])
-		}
-	}
-	return taken, rest, true
 }
 
 // at keeps the lines with the given timestamps, in nanoseconds, and drops the others.

@@ -62,7 +62,7 @@ type Converted struct {
 	// Tenant is empty where the mapping decides.
 	Tenant string
 	// Plain says that the mapping decides about everything else as well.
-	Plain bool
+	Plain  bool
 	Labels map[string]string
 	Line   string
 	// Whole says that all attributes are in the line: they are not sent as structured metadata.
@@ -368,7 +368,7 @@ func (c *encoding) encodeConverted(converted *Converted, tenant string, resource
 	c.set.reset()
 	for i, name := range slices.Sorted(maps.Keys(converted.Labels)) {
 		valid := c.name(name)
-		if valid != name && converted.Labels[valid] != "" {
+		if valid != name && (converted.Labels[valid] != "" || c.set.has(valid)) {
 			continue
 		}
 		c.set.values = append(c.set.values, converted.Labels[name]...)

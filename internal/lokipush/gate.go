@@ -28,15 +28,19 @@ type gate struct {
 	// limit on bytes per second. 0: nothing is known. hardAt is when a request was last too large.
 	hard, soft int
 	hardAt     time.Time
-	// plainAt is when Loki last said that it takes no structured metadata.
-	plainAt time.Time
+	// ceiling is what soft does not grow beyond for a while after softAt, when so much was refused.
+	ceiling int
+	softAt  time.Time
+	// plainAt is when Loki last said that it takes no structured metadata, and aloneAt when it last said something about
+	// one stream of several that may be true of others as well.
+	plainAt, aloneAt time.Time
 }
 
 const (
-	// rateMemory, sizeMemory and plainMemory are for how long a limit is believed in that is not met again.
-	rateMemory  = time.Minute
-	sizeMemory  = 10 * time.Minute
-	plainMemory = 10 * time.Minute
+	// rateMemory is for how long a limit on the rate is believed in that is not met again, and memory for how long
+	// everything else is.
+	rateMemory = time.Minute
+	memory     = 10 * time.Minute
 	// growth is the part of a second's rate by which it grows, per second that is used to the full.
 	growth = 0.1
 	// retreat is what is left of a rate that was too high.
@@ -70,7 +74,7 @@ func (g *gate) turn(bytes int) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if g.rate > 0 && now.Sub(g.limitedAt) > rateMemory {
+	if !isRecent(g.limitedAt, rateMemory) {
 		g.rate = 0
 	}
 	if pause := g.next.Sub(now); pause > 0 {
@@ -105,28 +109,30 @@ func (g *gate) took(bytes int) {
 	}
 	if g.soft > 0 && bytes > g.soft/2 {
 		g.soft += g.soft/16 + 1
+		if g.soft >= g.ceiling && isRecent(g.softAt, memory) {
+			g.soft = g.ceiling - 1
+		}
 	}
 }
 
-// limited notes that Loki refused a request of so many bytes because of a limit in bytes per second. The next may go
-// when the limit has room for it.
+// limited notes that Loki refused a request because of a limit in bytes per second. The next one goes when the limit has
+// had time to make room for so many bytes.
 func (g *gate) limited(rate, bytes int64) {
-	if rate <= 0 {
-		return
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.limitedAt = time.Now()
 	g.rate = max(float64(rate), g.rate*retreat)
 	// The request took nothing of the limit: the next one does not wait for it.
-	g.next = g.limitedAt.Add(seconds(float64(min(bytes, rate)) / float64(rate)))
+	g.next = g.limitedAt.Add(seconds(float64(bytes) / float64(rate)))
 }
 
-// slowed notes that requests had better have no more than so many bytes, so that a limit lets them through.
-func (g *gate) slowed(bytes int) {
+// slowed notes that requests had better have no more than so many bytes, so that a limit lets them through which has
+// refused one of size.
+func (g *gate) slowed(size, bytes int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.soft = lower(g.soft, bytes)
+	g.ceiling, g.softAt = max(size, g.soft+1), time.Now()
 }
 
 // tooLarge notes that a request of so many bytes is more than Loki takes at once.
@@ -145,11 +151,12 @@ func lower(size, bytes int) int {
 	return min(size, bytes)
 }
 
-// largest is the size up to which a request may be taken, at most limit.
-func (g *gate) largest(limit int) int {
+// largest is the size up to which a request may be taken.
+func (g *gate) largest() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.hard > 0 && time.Since(g.hardAt) > sizeMemory {
+	limit := maxRequestSize
+	if !isRecent(g.hardAt, memory) {
 		g.hard = 0
 	}
 	if g.soft > limit {
@@ -174,7 +181,32 @@ func (g *gate) metadataRefused() {
 func (g *gate) plain() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !g.plainAt.IsZero() && time.Since(g.plainAt) < plainMemory
+	return isRecent(g.plainAt, memory)
 }
+
+// streamsHid notes that what Loki said of one stream may be true of others in the same request.
+func (g *gate) streamsHid() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.aloneAt = time.Now()
+}
+
+// alone says whether streams are better sent each in a request of its own.
+func (g *gate) alone() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return isRecent(g.aloneAt, memory)
+}
+
+func (g *gate) isClosed() bool {
+	select {
+	case <-g.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+func isRecent(t time.Time, within time.Duration) bool { return !t.IsZero() && time.Since(t) < within }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

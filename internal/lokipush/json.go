@@ -17,9 +17,8 @@ import (
 // AppendJSON appends the batch as the JSON form of a push request: the streams and entries of AppendRequest, in the same
 // order. Of several pairs of structured metadata with one name it has the last, which is the one that Loki takes.
 //
-// JSON is text: each byte that is not UTF-8 becomes U+FFFD, as encoding/json does it. In the values of labels, for which
-// Loki refuses U+FFFD, a question mark takes its place. What cannot be read, since the queue on disk was damaged, is left
-// out.
+// JSON is text: each byte that is not UTF-8 becomes a question mark, so that a line does not grow beyond Loki's limit.
+// What cannot be read, since the queue on disk was damaged, is left out.
 func (b *Batch) AppendJSON(dst []byte) []byte {
 	// JSON takes somewhat more than protobuf.
 	w := jsonWriter{dst: append(slices.Grow(dst, b.Size()), `{"streams":[`...)}
@@ -127,10 +126,25 @@ func (w *jsonWriter) readMetadata(metadata []byte) {
 
 // add makes the name what it will be as JSON, so that names are compared as they are written.
 func (w *jsonWriter) add(name, value []byte) {
-	if !utf8.Valid(name) {
-		name = []byte(string([]rune(string(name))))
+	w.pairs = append(w.pairs, pair{validBytes(name), value})
+}
+
+// validBytes replaces each byte that is not UTF-8 by a question mark.
+func validBytes(s []byte) []byte {
+	if utf8.Valid(s) {
+		return s
 	}
-	w.pairs = append(w.pairs, pair{name, value})
+	valid := make([]byte, 0, len(s))
+	for len(s) > 0 {
+		r, size := utf8.DecodeRune(s)
+		if r == utf8.RuneError && size == 1 {
+			valid = append(valid, replacement...)
+		} else {
+			valid = append(valid, s[:size]...)
+		}
+		s = s[size:]
+	}
+	return valid
 }
 
 // parts returns an entry's line and the fields of its structured metadata, as far as they can be read. Both alias the
@@ -151,7 +165,7 @@ func (e entry) parts() (line, metadata []byte) {
 	return line, content[size+n:]
 }
 
-// appendJSONString appends s as a string of JSON. Each byte that is not UTF-8 becomes U+FFFD.
+// appendJSONString appends s as a string of JSON. Each byte that is not UTF-8 becomes a question mark.
 func appendJSONString(dst, s []byte) []byte {
 	dst = append(dst, '"')
 	start := 0
@@ -188,7 +202,7 @@ func appendEscaped(dst []byte, r rune) []byte {
 	case '\t':
 		return append(dst, `\t`...)
 	case utf8.RuneError:
-		return utf8.AppendRune(dst, r)
+		return append(dst, replacement...)
 	default:
 		return append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&0xf])
 	}

@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -42,6 +41,11 @@ func (s *labelSet) add(name string, rank int) {
 }
 
 func (s *labelSet) value(l *labelValue) []byte { return s.values[l.from:l.to] }
+
+func (s *labelSet) has(name string) bool {
+	_, ok := s.find(name)
+	return ok
+}
 
 func (s *labelSet) find(name string) (value []byte, ok bool) {
 	i := slices.IndexFunc(s.labels, func(l labelValue) bool { return l.name == name && !l.demoted })
@@ -126,8 +130,6 @@ var (
 	replacement = []byte("?")
 )
 
-// readable replaces U+FFFD, for the sake of which Loki refuses a whole request, whether it is escaped or not. It stands
-// for characters that somebody else could not read.
-func readable(value []byte) string {
-	return strings.ReplaceAll(string(value), string(utf8.RuneError), string(replacement))
-}
+// readable replaces what is not UTF-8, which Loki would name in other words than ours, and U+FFFD, for the sake of which
+// it refuses a whole request, whether it is escaped or not. It stands for characters that somebody else could not read.
+func readable(value []byte) string { return string(queryable(value)) }

@@ -287,7 +287,7 @@ func TestReplacementCharacterInLabels(t *testing.T) {
 	rl.Resource().Attributes().PutStr("service.name", "a\ufffdb\xffc")
 	rl.ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr("line \ufffd")
 	streams := encode(t, Mapping{Labels: []LabelRule{{Attribute: "service.name"}}}, ld)
-	assert.Equal(t, `{service_name="a?b\xffc"}`, streams[0].Labels)
+	assert.Equal(t, `{service_name="a?b?c"}`, streams[0].Labels)
 	assert.Equal(t, "line \ufffd", streams[0].Entries[0].Line)
 }
 

@@ -7,7 +7,9 @@ import (
 	"iter"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Reason is why lines did not become Loki's, in Loki's own words where it has one (pkg/validation/validate.go).
@@ -186,14 +188,23 @@ func classify(text string, n int, b *Batch) (Reason, int) {
 	return "", 0
 }
 
-// ignored is an ingester's message: how many lines of those that came to it it ignored.
+// ignored is an ingester's message: how many lines of those that came to it it ignored. It names the first few.
 type ignored struct {
-	reason    Reason
 	lines, of int
+	named     []namedEntry
 	// stream is the labels, without those by which Loki divides streams.
 	stream string
 	// shard says that the stream is a part of one of ours.
 	shard bool
+	// rate is the limit on the rate of the stream, in bytes per second, if that is a reason.
+	rate int64
+}
+
+// namedEntry is a line that is ignored. ok says that its time could be read.
+type namedEntry struct {
+	reason Reason
+	nanos  int64
+	ok     bool
 }
 
 // Parts of an ingester's message (pkg/ingester/stream.go, errorForFailedEntries).
@@ -205,6 +216,8 @@ const (
 	textStream = " for stream: "
 	// textRPC ends what a gateway between Loki's parts puts before.
 	textRPC = " desc = "
+	// maxNamed bounds how many lines are looked at. Loki names ten, by default (max_returned_stream_errors).
+	maxNamed = 1000
 )
 
 var shardPattern = regexp.MustCompile(`(?:, )?__(?:stream|time)_shard__="[^"]*"`)
@@ -213,31 +226,85 @@ func parseIgnored(text string) (ignored, bool) {
 	if strings.HasPrefix(text, "rpc error: ") {
 		_, text, _ = strings.Cut(text, textRPC)
 	}
-	_, reason, ok := strings.Cut(text, textIgnored)
 	// The last: what came before may be a label's.
 	total := strings.LastIndex(text, textTotal)
-	if !ok || total < 0 || !strings.HasPrefix(text, textEntry) {
+	if total < 0 || !strings.HasPrefix(text, textEntry) {
 		return ignored{}, false
 	}
-	numbers, labels, _ := strings.Cut(text[total+len(textTotal):], textStream)
+	numbers, labels, _ := strings.Cut(strings.TrimSpace(text[total+len(textTotal):]), textStream)
 	lines, of, _ := strings.Cut(numbers, " out of ")
-	i := ignored{reason: BadRequest, lines: int(atoi(lines)), of: int(atoi(strings.TrimSpace(of)))}
-	switch {
-	case strings.HasPrefix(reason, "entry too far behind"):
-		i.reason = TooFarBehind
-	case strings.HasPrefix(reason, "entry out of order"):
-		i.reason = OutOfOrder
-	case strings.HasPrefix(reason, textStreamRate):
-		i.reason = StreamRateLimit
+	i := ignored{lines: int(atoi(lines)), of: int(atoi(of)), named: parseNamed(text[:total])}
+	if m := streamRatePattern.FindStringSubmatch(text[:total]); m != nil {
+		i.rate = parseSize(m[1])
 	}
 	i.stream = strings.Replace(shardPattern.ReplaceAllString(labels, ""), "{, ", "{", 1)
 	i.shard = i.stream != labels
-	return i, true
+	return i, len(i.named) > 0
+}
+
+func parseNamed(text string) (named []namedEntry) {
+	for len(named) < maxNamed {
+		rest, ok := strings.CutPrefix(text, textEntry)
+		at, reason, found := strings.Cut(rest, textIgnored)
+		if !ok || !found {
+			return named
+		}
+		e := namedEntry{reason: BadRequest}
+		switch {
+		case strings.HasPrefix(reason, "entry too far behind"):
+			e.reason = TooFarBehind
+		case strings.HasPrefix(reason, "entry out of order"):
+			e.reason = OutOfOrder
+		case strings.HasPrefix(reason, textStreamRate):
+			e.reason = StreamRateLimit
+		}
+		t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", at)
+		e.nanos, e.ok = t.UnixNano(), err == nil
+		named = append(named, e)
+		_, text, _ = strings.Cut(reason, ",\n")
+	}
+	return named
+}
+
+func (i *ignored) has(reason Reason) bool {
+	return slices.ContainsFunc(i.named, func(e namedEntry) bool { return e.reason == reason })
+}
+
+// limited is the verdict where a limit on the rate of the stream is a reason. Only if Loki names all the lines that it
+// ignored it is known what it took of the others. A shard is a part of a stream, and the others may have been stored;
+// and of a stream that it took nothing from, it does not name those that it would have refused.
+func (i *ignored) limited() verdict {
+	v := verdict{meaning: streamLimited, reason: StreamRateLimit, rate: i.rate}
+	if i.shard || i.lines == i.of || len(i.named) != i.lines {
+		return v
+	}
+	times, refused := map[int64]bool{}, map[Reason]int{}
+	for _, e := range i.named {
+		switch {
+		case !e.ok:
+			return v
+		case e.reason == StreamRateLimit:
+			times[e.nanos] = true
+			v.lines++
+		default:
+			refused[e.reason]++
+		}
+	}
+	v.times, v.refused = times, refused
+	return v
 }
 
 // count adds the lines that are ignored, and those of the stream that did not even come to the ingester.
 func (i *ignored) count(refused map[Reason]int, b *Batch) {
-	refused[i.reason] += i.lines
+	rest := i.lines
+	for _, e := range i.named[:min(len(i.named), i.lines)] {
+		refused[e.reason]++
+		rest--
+	}
+	// Those that are not named are taken to be like the last.
+	if rest > 0 {
+		refused[i.named[len(i.named)-1].reason] += rest
+	}
 	if missing := b.linesOf(i.stream) - i.of; missing > 0 && !i.shard {
 		refused[Unnamed] += missing
 	}

@@ -5,7 +5,7 @@ package lokipush
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 )
 
@@ -32,7 +32,8 @@ const (
 	// maxRequestSize is less than what Loki can pass on between its parts, 4 MiB by default, which is measured
 	// uncompressed and when Loki has added labels of its own (grpc_server_max_recv_msg_size).
 	maxRequestSize = 7 << 19
-	// maxDivisions bounds the requests that one batch can cost in the search for what Loki dislikes in it.
+	// maxDivisions bounds the requests that one call can cost in the search for what Loki dislikes in a batch. What is
+	// not found then is left to another.
 	maxDivisions = 1000
 	// maxLimited is how often in a row a batch may be over a limit until it is given back.
 	maxLimited = 5
@@ -84,8 +85,9 @@ type delivery struct {
 	report Report
 	// pending are the pieces that are still to be sent.
 	pending []*Batch
-	// parked are those that are not tried again by this call.
+	// parked are those that are not tried again by this call, and full the streams whose lines are not.
 	parked []*Batch
+	full   map[string]bool
 	// limited is how often in a row Loki has said that it is too much.
 	limited int
 }
@@ -95,12 +97,7 @@ type delivery struct {
 //
 // A request that Loki takes nothing of, because of a part that it dislikes, is divided until that part is alone.
 func (s *Sender) Deliver(ctx context.Context, b *Batch) Report {
-	d := &delivery{Sender: s}
-	if s.strict {
-		d.pending = b.byStream()
-	} else {
-		d.pending = []*Batch{b}
-	}
+	d := &delivery{Sender: s, pending: []*Batch{b}, full: map[string]bool{}}
 	for len(d.pending) > 0 {
 		piece := d.next()
 		if piece.Lines() == 0 {
@@ -120,20 +117,42 @@ func (s *Sender) Deliver(ctx context.Context, b *Batch) Report {
 	return d.report
 }
 
-// next takes a piece off those that are pending, no larger than Loki may take, except for a single line.
+// next takes a piece off those that are pending: no larger than Loki may take, except for a single line, and without what
+// it would not take now.
 func (d *delivery) next() *Batch {
 	piece := d.pending[0]
 	d.pending = d.pending[1:]
+	piece = d.withoutFull(piece)
 	if d.gate.plain() {
 		piece = d.strip(piece)
 	}
-	limit := d.gate.largest(maxRequestSize)
-	if piece.Size() <= limit {
+	if len(piece.streams) > 1 && (d.strict || d.gate.alone()) {
+		streams := piece.byStream()
+		d.again(streams[1:]...)
+		piece = streams[0]
+	}
+	if limit := d.gate.largest(); piece.Size() > limit {
+		first, rest := piece.cut(limit)
+		d.again(rest)
+		piece = first
+	}
+	return piece
+}
+
+// withoutFull parks the streams of a piece that Loki takes nothing more of now.
+func (d *delivery) withoutFull(piece *Batch) *Batch {
+	if len(d.full) == 0 {
 		return piece
 	}
-	parts := piece.Merge(nil, limit, MeasureBytes)
-	d.pending = append(parts[1:], d.pending...)
-	return parts[0]
+	kept := new(Batch)
+	for i := range piece.streams {
+		if s := piece.streams[i : i+1 : i+1]; d.full[s[0].labels] {
+			d.parked = append(d.parked, &Batch{streams: s})
+		} else {
+			kept.streams = append(kept.streams, s...)
+		}
+	}
+	return kept
 }
 
 // send sends one piece and sorts it by Loki's answer. It returns false if there is no point in sending more now.
@@ -141,32 +160,34 @@ func (d *delivery) send(ctx context.Context, piece *Batch) bool {
 	a := d.client.push(ctx, d.tenant, piece)
 	d.report.Requests = append(d.report.Requests, Request{Status: a.status, Bytes: a.bytes})
 	v := a.interpret(piece)
-	if v.meaning != limited && v.meaning != streamLimited {
+	if v.meaning != limited {
 		d.limited = 0
 	}
 	switch v.meaning {
 	case taken:
 		d.gate.took(piece.Size())
 		d.taken(d.keepPlain(piece, v.refused), v.refused, &a)
-		return true
 	case blocked:
-		d.refuse(v.reason, piece.Lines(), &a)
-		return true
+		d.block(piece, v, &a)
 	case divisible:
-		d.divide(piece, v.reason, &a)
-		return true
+		return d.divide(piece, v.reason, &a)
 	case limited:
 		return d.slowDown(piece, v, &a)
 	case streamLimited:
-		return d.slowStream(piece, v, &a)
-	case streamsLimited:
-		d.park(piece, v.stream, &a)
-		return true
+		d.slowStream(piece, v, &a)
 	default:
-		d.report.RetryAfter = a.retryAfter
-		d.giveBack(a.error(), piece)
+		d.later(piece, &a)
 		return false
 	}
+	return true
+}
+
+// maxRetryAfter is how long a gateway may ask to wait: it does not know how long it will be away.
+const maxRetryAfter = 5 * time.Minute
+
+func (d *delivery) later(piece *Batch, a *answer) {
+	d.report.RetryAfter = min(a.retryAfter, maxRetryAfter)
+	d.giveBack(a.error(), piece)
 }
 
 // taken counts a piece that Loki has, but for the lines that it refused. Their size is not known, and taken to be the
@@ -181,8 +202,16 @@ func (d *delivery) taken(piece *Batch, refused map[Reason]int, a *answer) {
 		d.refuse(reason, n, a)
 		left -= n
 	}
-	d.report.Delivered.Lines += left
-	d.report.Delivered.Bytes += int(int64(bytes) * int64(left) / int64(lines))
+	if len(refused) > 0 && a.isCut() {
+		d.refuse(Unnamed, left, a)
+		left = 0
+	}
+	d.delivered(Count{left, int(int64(bytes) * int64(left) / int64(lines))})
+}
+
+func (d *delivery) delivered(n Count) {
+	d.report.Delivered.Lines += n.Lines
+	d.report.Delivered.Bytes += n.Bytes
 }
 
 // keepPlain returns the lines that Loki, with allow_structured_metadata off, did not refuse for the sake of their
@@ -213,99 +242,139 @@ func (d *delivery) strip(piece *Batch) *Batch {
 	return stripped
 }
 
+// refuse counts lines. Of several refusals for one reason, Loki's words about the first are kept.
 func (d *delivery) refuse(reason Reason, lines int, a *answer) {
-	if lines > 0 {
-		d.report.Refused = append(d.report.Refused, Refusal{Reason: reason, Lines: lines, Err: a.error()})
+	if lines == 0 {
+		return
+	}
+	for i := range d.report.Refused {
+		if r := &d.report.Refused[i]; r.Reason == reason {
+			r.Lines += lines
+			return
+		}
+	}
+	d.report.Refused = append(d.report.Refused, Refusal{Reason: reason, Lines: lines, Err: a.error()})
+}
+
+// giveBack leaves a piece to another call. Of several reasons, the first is kept.
+func (d *delivery) giveBack(err error, piece *Batch) {
+	d.parked = append(d.parked, piece)
+	if d.report.Err == nil {
+		d.report.Err = err
 	}
 }
 
-// giveBack leaves pieces to another call.
-func (d *delivery) giveBack(err error, pieces ...*Batch) {
-	d.parked = append(d.parked, pieces...)
-	d.report.Err = errors.Join(d.report.Err, err)
+// again puts pieces before all that is pending.
+func (d *delivery) again(pieces ...*Batch) { d.pending = slices.Concat(pieces, d.pending) }
+
+// block refuses a piece that Loki does not want. Where it is the policy of some streams, it has the others.
+func (d *delivery) block(piece *Batch, v verdict, a *answer) {
+	if v.some && len(piece.streams) > 1 {
+		d.gate.streamsHid()
+		d.again(piece)
+		return
+	}
+	d.refuse(v.reason, piece.Lines(), a)
 }
 
 // divide sends a piece again in parts, until there is nothing left to divide: then it is refused.
-func (d *delivery) divide(piece *Batch, reason Reason, a *answer) {
+func (d *delivery) divide(piece *Batch, reason Reason, a *answer) bool {
 	// The labels are those of all lines of a stream.
 	alone := piece.Lines() == 1 || reason == InvalidLabels && len(piece.streams) == 1
-	if alone || d.report.Divisions >= maxDivisions {
+	switch {
+	case alone:
 		d.refuse(reason, piece.Lines(), a)
-		return
+		return true
+	case d.report.Divisions >= maxDivisions || d.gate.isClosed():
+		d.giveBack(a.error(), piece)
+		return false
 	}
 	d.report.Divisions++
 	if reason == RequestTooLarge {
 		d.gate.tooLarge(piece.Size())
 		d.again(piece)
-		return
+		return true
 	}
 	first, second := piece.halves()
 	d.again(first, second)
+	return true
 }
-
-// again puts pieces before all that is pending.
-func (d *delivery) again(pieces ...*Batch) { d.pending = append(pieces, d.pending...) }
 
 // slowDown waits as the tenant's limit wants it. What is more than a second's worth, or is refused a second time, may be
 // more than the limit ever lets through at once, and is divided.
 func (d *delivery) slowDown(piece *Batch, v verdict, a *answer) bool {
-	d.limited++
-	large := v.total > v.rate
-	switch {
-	case v.rate <= 0 || d.limited > maxLimited && (piece.Lines() > 1 || !large):
-		d.report.RetryAfter = a.retryAfter
-		d.giveBack(a.error(), piece)
+	if v.rate <= 0 {
+		d.later(piece, a)
 		return false
-	case d.limited > maxLimited:
-		// One line that is more than the limit lets through in a second.
-		d.refuse(v.reason, 1, a)
-		return true
 	}
-	d.gate.limited(v.rate, v.total)
-	size := piece.Size()
-	if large {
-		d.gate.slowed(int(float64(size) * float64(v.rate) / float64(v.total)))
-	} else if d.limited > 1 {
-		d.gate.slowed(size / 2)
+	d.limited++
+	size, single, large := piece.Size(), piece.Lines() == 1, v.total > v.rate
+	if d.limited > maxLimited {
+		if single && large {
+			// Each time, all of the tenant's requests have waited for so long that there was room for it.
+			d.limited = 0
+			d.refuse(v.reason, 1, a)
+			return true
+		}
+		d.giveBack(a.error(), piece)
+		return single
 	}
-	if d.gate.largest(size) < size && piece.Lines() > 1 {
+	switch {
+	case single:
+		d.gate.limited(v.rate, v.total)
+	case large:
+		d.gate.limited(v.rate, v.rate)
+		d.gate.slowed(size, int(float64(size)*float64(v.rate)/float64(v.total)))
+	default:
+		d.gate.limited(v.rate, v.total)
+		if d.limited > 1 {
+			d.gate.slowed(size, size/2)
+		}
+	}
+	if !single && d.gate.largest() < size {
 		d.report.Divisions++
 	}
 	d.again(piece)
 	return true
 }
 
-// slowStream leaves what was too much of one stream to another call, which sends it in smaller pieces. Loki has the
-// rest.
-func (d *delivery) slowStream(piece *Batch, v verdict, a *answer) bool {
-	stream, rest, ok := piece.take(v.stream)
-	if !ok {
-		d.giveBack(a.error(), piece)
-		return true
-	}
-	stored := Count{rest.Lines() + stream.Lines(), rest.Size() + stream.Size()}
-	if len(v.times) > 0 {
-		stream = stream.at(v.times)
-	}
-	d.gate.slowed(stream.Size() / 2)
-	d.report.Delivered.Lines += stored.Lines - stream.Lines()
-	d.report.Delivered.Bytes += stored.Bytes - stream.Size()
-	if stream.Lines() > 0 {
-		d.giveBack(a.error(), stream)
-	}
-	return true
-}
+// minStreamSize is the smallest size of requests that a limit on a stream's rate makes, unless the limit is less.
+const minStreamSize = 64 << 10
 
-// park leaves the stream that is one too many to another call. Loki has the others.
-func (d *delivery) park(piece *Batch, labels string, a *answer) {
-	stream, rest, ok := piece.take(labels)
-	if !ok {
-		d.giveBack(a.error(), piece)
+// slowStream leaves what was too much of one stream to another call. Of other streams in the same request Loki says
+// nothing, whatever became of them: they are sent again, each alone.
+func (d *delivery) slowStream(piece *Batch, v verdict, a *answer) {
+	if len(piece.streams) > 1 {
+		d.gate.streamsHid()
+		d.report.Divisions++
+		d.again(piece)
 		return
 	}
-	d.giveBack(a.error(), stream)
-	d.report.Delivered.Lines += rest.Lines()
-	d.report.Delivered.Bytes += rest.Size()
+	labels := piece.streams[0].labels
+	d.full[labels] = true
+	lines, size := piece.Lines(), piece.Size()
+	back := piece
+	if len(v.times) > 0 {
+		if limited := piece.at(v.times); limited.Lines() >= v.lines {
+			back = limited
+		}
+	}
+	if v.rate > 0 {
+		// The stream comes back in pieces, the first of which may be little enough, when there is room for it.
+		if floor := int(min(v.rate, minStreamSize)); back.Lines() > 1 && size > floor {
+			d.gate.slowed(size, max(size/2, floor))
+		}
+		d.report.RetryAfter = max(d.report.RetryAfter, seconds(min(1, float64(back.Size())/float64(v.rate))))
+	}
+	stored := Count{lines - back.Lines(), max(0, size-back.Size())}
+	if back != piece {
+		for reason, n := range v.refused {
+			d.refuse(reason, n, a)
+			stored.Lines -= n
+		}
+		d.delivered(stored)
+	}
+	d.giveBack(a.error(), back)
 }
 
 func merge(pieces []*Batch) *Batch {

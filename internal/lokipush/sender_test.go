@@ -162,17 +162,42 @@ func TestDeliverFindsTheStream(t *testing.T) {
 	assert.Len(t, m.lines, 950)
 }
 
-// A batch in which Loki dislikes everything does not cost requests without end.
-func TestDeliverAllDisliked(t *testing.T) {
-	m := &model{answer: func(push.PushRequest) (int, string) { return 400, "no" }}
-	report := m.sender(false).Deliver(t.Context(), streamsOf(10, 1000, 0))
-	assert.Zero(t, report.Delivered.Lines)
-	assert.LessOrEqual(t, m.requests, 2*maxDivisions+1)
-	refused := 0
-	for _, refusal := range report.Refused {
-		refused += refusal.Lines
+// A batch in which Loki dislikes a lot does not cost requests without end, and only what it dislikes is refused, in as
+// many calls as it takes.
+func TestDeliverManyDisliked(t *testing.T) {
+	m := &model{answer: func(request push.PushRequest) (int, string) {
+		if slices.ContainsFunc(pushedLines(request), func(line string) bool { return strings.HasSuffix(line, "/3") }) {
+			return 400, "no"
+		}
+		return 204, ""
+	}}
+	sender := m.sender(false)
+	refused, delivered, calls := 0, 0, 0
+	for remaining := streamsOf(500, 8, 0); remaining != nil; calls++ {
+		require.Less(t, calls, 10)
+		before := m.requests
+		report := sender.Deliver(t.Context(), remaining)
+		remaining = report.Remaining
+		assert.LessOrEqual(t, m.requests-before, 2*maxDivisions+1)
+		assert.LessOrEqual(t, len(report.Refused), 1)
+		for _, refusal := range report.Refused {
+			refused += refusal.Lines
+		}
+		delivered += report.Delivered.Lines
 	}
-	assert.Equal(t, 10_000, refused)
+	assert.Equal(t, 500, refused)
+	assert.Equal(t, 3500, delivered)
+	assert.Greater(t, calls, 1)
+}
+
+// A sender that is closed does not begin to search.
+func TestDeliverDislikedAfterClose(t *testing.T) {
+	m := &model{answer: func(push.PushRequest) (int, string) { return 400, "no" }}
+	sender := m.sender(false)
+	sender.Close()
+	report := sender.Deliver(t.Context(), streamsOf(10, 10, 0))
+	assert.Equal(t, 1, m.requests)
+	assert.Equal(t, 100, report.Remaining.Lines())
 }
 
 // A limit on the size of requests, as gateways have it, is found and remembered.
@@ -335,17 +360,7 @@ func TestDeliverMoreThanTheBurst(t *testing.T) {
 func TestDeliverLineOverTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := limitedModel(1000, 2000)
-		sender := m.sender(false)
-		b := streamsOf(1, 20, 100)
-		appendTo(b, `{service_name="large"}`, 1, strings.Repeat("x", 5000))
-		var refused []Refusal
-		report := sender.Deliver(t.Context(), b)
-		refused = append(refused, report.Refused...)
-		for tries := 0; report.Remaining != nil; tries++ {
-			require.Less(t, tries, 10)
-			report = sender.Deliver(t.Context(), report.Remaining)
-			refused = append(refused, report.Refused...)
-		}
+		refused := deliverAll(t, m, withLongLine(5000))
 		assert.Len(t, m.lines, 20)
 		require.Len(t, refused, 1)
 		assert.Equal(t, RateLimited, refused[0].Reason)
@@ -353,30 +368,106 @@ func TestDeliverLineOverTheLimit(t *testing.T) {
 	})
 }
 
-// Only the stream that is over its limit is sent again, and in smaller pieces.
-func TestDeliverStreamOverItsRate(t *testing.T) {
+// One line that takes the limit minutes is delivered all the same, if the burst has room for it.
+func TestDeliverLineOfMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := limitedModel(1000, 200_000)
+		assert.Empty(t, deliverAll(t, m, withLongLine(150_000).Merge(withLongLine(150_000), 0, MeasureBytes)[0]))
+		assert.Len(t, m.lines, 42)
+	})
+}
+
+// One line that is more than the burst, but less than a second's worth, waits, and the others do not wait for it.
+func TestDeliverLineOverTheBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := limitedModel(1_000_000, 100_000)
+		sender := m.sender(false)
+		report := sender.Deliver(t.Context(), withLongLine(200_000))
+		for range 10 {
+			report = sender.Deliver(t.Context(), report.Remaining)
+			require.NotNil(t, report.Remaining)
+		}
+		assert.Len(t, m.lines, 20)
+		assert.Equal(t, 1, report.Remaining.Lines())
+		assert.Empty(t, report.Refused)
+	})
+}
+
+func withLongLine(size int) *Batch {
+	b := new(Batch)
+	appendTo(b, `{service_name="large"}`, 1, strings.Repeat("x", size))
+	return b.Merge(streamsOf(1, 20, 100), 0, MeasureBytes)[0]
+}
+
+// deliverAll delivers a batch in as many calls as it takes, and returns what was refused.
+func deliverAll(t *testing.T, m *model, b *Batch) (refused []Refusal) {
+	t.Helper()
+	sender := m.sender(false)
+	for tries := 0; b != nil; tries++ {
+		require.Less(t, tries, 20)
+		report := sender.Deliver(t.Context(), b)
+		refused = append(refused, report.Refused...)
+		b = report.Remaining
+	}
+	return refused
+}
+
+// What is over the limit of one stream is sent again, and the others that Loki says nothing about as well: each alone, so
+// that nothing is lost that two streams hid from each other.
+func TestDeliverStreamsOverTheirRate(t *testing.T) {
 	m := &model{}
 	m.answer = func(request push.PushRequest) (int, string) {
+		var over *push.Stream
+		rest := request
+		rest.Streams = nil
 		for i, stream := range request.Streams {
-			if stream.Labels == `{service_name="s1"}` && len(stream.Entries) > 30 {
-				rest := push.PushRequest{Streams: slices.Delete(slices.Clone(request.Streams), i, i+1)}
-				m.keep(rest)
-				return 429, fmt.Sprintf("entry with timestamp 1970-01-01 00:00:00.000000001 +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 3MB/sec) totaling 9KB',\nuser 'x', total ignored: %d out of %d for stream: %s",
-					len(stream.Entries), len(stream.Entries), stream.Labels)
+			if len(stream.Entries) > 30 && stream.Labels != `{service_name="s0"}` {
+				over = &request.Streams[i]
+				continue
 			}
+			rest.Streams = append(rest.Streams, stream)
 		}
-		return 204, ""
+		if over == nil {
+			return 204, ""
+		}
+		m.keep(rest)
+		return 429, fmt.Sprintf("entry with timestamp 1970-01-01 00:00:00.000000001 +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 100B/sec) totaling 9KB',\nuser 'x', total ignored: %d out of %d for stream: %s\n",
+			len(over.Entries), len(over.Entries), over.Labels)
 	}
 	sender := m.sender(false)
-	report := sender.Deliver(t.Context(), streamsOf(3, 100, 0))
-	assert.Equal(t, 200, report.Delivered.Lines)
+	report := sender.Deliver(t.Context(), streamsOf(4, 100, 0))
 	for tries := 0; report.Remaining != nil; tries++ {
-		require.Less(t, tries, 10)
+		require.Less(t, tries, 20)
 		require.Error(t, report.Err)
 		report = sender.Deliver(t.Context(), report.Remaining)
 	}
-	assert.Len(t, m.lines, 300)
-	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(m.lines))), 300)
+	// Loki has stored the first of the streams already: it recognises the lines while they are new.
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(m.lines))), 400)
+	assert.Len(t, m.lines, 500)
+}
+
+// One line of a stream that is over its limit does not make the other streams' requests small.
+func TestDeliverOneStreamOverItsRate(t *testing.T) {
+	m := &model{answer: func(request push.PushRequest) (int, string) {
+		for _, stream := range request.Streams {
+			if stream.Labels == `{service_name="hot"}` {
+				return 429, "entry with timestamp 1970-01-01 00:00:00.000000001 +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 3MB/sec) totaling 9B',\nuser 'x', total ignored: 1 out of 1 for stream: " + stream.Labels
+			}
+		}
+		return 204, ""
+	}}
+	sender := m.sender(true)
+	batch := func() *Batch {
+		b := new(Batch)
+		appendTo(b, `{service_name="hot"}`, 1, "hot")
+		return b.Merge(streamsOf(20, 20, 0), 0, MeasureBytes)[0]
+	}
+	for range 5 {
+		report := sender.Deliver(t.Context(), batch())
+		assert.Len(t, report.Requests, 21)
+		assert.Equal(t, 1, report.Remaining.Lines())
+		assert.Equal(t, 400, report.Delivered.Lines)
+	}
 }
 
 // A Loki without stream sharding takes those lines of a stream that its limit has room for.
@@ -405,21 +496,94 @@ func TestDeliverLinesOverAStreamsRate(t *testing.T) {
 	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(m.lines))), 9)
 }
 
-// The stream that is one too many waits, the others do not.
+// The streams that are too many wait, also those that Loki does not name, and the others do not.
 func TestDeliverTooManyStreams(t *testing.T) {
 	m := &model{}
 	m.answer = func(request push.PushRequest) (int, string) {
-		kept := request
-		kept.Streams = slices.DeleteFunc(slices.Clone(request.Streams), func(s push.Stream) bool { return s.Labels == `{service_name="s1"}` })
-		m.keep(kept)
-		return 429, `maximum active stream limit exceeded when trying to create stream {service_name="s1"}, reduce the number of active streams`
+		known := request
+		known.Streams = slices.DeleteFunc(slices.Clone(request.Streams), func(s push.Stream) bool { return s.Labels > `{service_name="s2"}` })
+		m.keep(known)
+		if last := request.Streams[len(request.Streams)-1].Labels; len(known.Streams) < len(request.Streams) {
+			return 429, `maximum active stream limit exceeded when trying to create stream ` + last + `, reduce the number of active streams`
+		}
+		m.lines = m.lines[:len(m.lines)-len(pushedLines(request))] // kept by the 204
+		return 204, ""
 	}
-	report := m.sender(false).Deliver(t.Context(), streamsOf(3, 2, 0))
-	assert.Equal(t, 4, report.Delivered.Lines)
+	report := m.sender(false).Deliver(t.Context(), streamsOf(6, 2, 0))
+	assert.Equal(t, 6, report.Delivered.Lines)
 	require.NotNil(t, report.Remaining)
-	assert.Equal(t, 2, report.Remaining.Lines())
+	assert.Equal(t, 6, report.Remaining.Lines())
 	require.ErrorContains(t, report.Err, "maximum active stream limit exceeded")
-	assert.Len(t, m.lines, 4)
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(m.lines))), 6)
+}
+
+// Of streams that a policy blocks, only those are refused.
+func TestDeliverBlockedByPolicy(t *testing.T) {
+	for _, status := range []int{260, 429, 503} {
+		m := &model{}
+		m.answer = func(request push.PushRequest) (int, string) {
+			for i, stream := range request.Streams {
+				if stream.Labels == `{service_name="s1"}` {
+					rest := request
+					rest.Streams = slices.Delete(slices.Clone(request.Streams), i, i+1)
+					m.keep(rest)
+					return status, "ingestion blocked for user 'x' (policy: 'p') until 'y'"
+				}
+			}
+			return 204, ""
+		}
+		report := m.sender(false).Deliver(t.Context(), streamsOf(3, 2, 0))
+		assert.Equal(t, 4, report.Delivered.Lines)
+		if status == 260 {
+			assert.Equal(t, 2, report.Refused[0].Lines)
+		} else {
+			assert.Equal(t, 2, report.Remaining.Lines())
+		}
+		assert.Len(t, slices.Compact(slices.Sorted(slices.Values(m.lines))), 4)
+	}
+}
+
+// An answer that breaks off may have named more: the lines are sent again.
+func TestDeliverAnswerCutShort(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, "3 errors like: entry for stream 'x' has timestamp too old: y; 2 errors like: entry for st")
+	}))
+	defer server.Close()
+	sender := NewSender(NewClient(server.Client(), server.URL, nil, Protobuf), "", false)
+	report := sender.Deliver(t.Context(), streamsOf(1, 10, 0))
+	assert.Zero(t, report.Delivered)
+	assert.Empty(t, report.Refused)
+	assert.Equal(t, 10, report.Remaining.Lines())
+}
+
+// Of what Loki has to say, no more is read than there is room for. What it may have named beyond does not count as
+// delivered.
+func TestDeliverAnswerTooLong(t *testing.T) {
+	m := &model{answer: func(push.PushRequest) (int, string) {
+		return 400, "3 errors like: entry for stream 'x' has timestamp too old: y; 2 errors like: " + strings.Repeat("x", maxText)
+	}}
+	report := m.sender(false).Deliver(t.Context(), streamsOf(1, 10, 0))
+	assert.Zero(t, report.Delivered)
+	refused := map[Reason]int{}
+	for _, refusal := range report.Refused {
+		refused[refusal.Reason] = refusal.Lines
+	}
+	assert.Equal(t, map[Reason]int{GreaterThanMaxSampleAge: 3, BadRequest: 2, Unnamed: 5}, refused)
+}
+
+// A gateway does not know for how long it will be away.
+func TestDeliverRetryAfter(t *testing.T) {
+	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "86400": maxRetryAfter} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", header)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		sender := NewSender(NewClient(server.Client(), server.URL, nil, Protobuf), "", false)
+		assert.Equal(t, want, sender.Deliver(t.Context(), streamsOf(1, 1, 0)).RetryAfter)
+		server.Close()
+	}
 }
 
 // Whoever waits for a limit stops waiting when the sender is closed, and keeps what is not sent.
@@ -450,13 +614,13 @@ func TestGateForgets(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 500*time.Millisecond, held)
 		assert.Equal(t, 2*time.Second, g.turn(200))
-		assert.Equal(t, 500, g.largest(2000))
+		assert.Equal(t, 500, g.largest())
 		time.Sleep(rateMemory + 10*time.Second)
 		assert.Zero(t, g.turn(1000))
 		assert.Zero(t, g.turn(1000))
-		assert.Equal(t, 500, g.largest(2000))
-		time.Sleep(sizeMemory)
-		assert.Equal(t, 2000, g.largest(2000))
+		assert.Equal(t, 500, g.largest())
+		time.Sleep(memory)
+		assert.Equal(t, maxRequestSize, g.largest())
 	})
 }
 
