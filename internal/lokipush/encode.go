@@ -228,6 +228,8 @@ type encoding struct {
 	// parts finds a part by its tenant. nil: there is one.
 	parts map[string]int
 	now   pcommon.Timestamp
+	// copied is how many bytes of the resources' and scopes' metadata beyond the usual the entries have.
+	copied int
 }
 
 // Encode makes batches of ld, which it only reads. They hold copies and alias nothing of ld.
@@ -235,15 +237,16 @@ type encoding struct {
 // The time of an entry is the record's timestamp, else its observed timestamp, else the present.
 func (e *Encoder) Encode(ld plog.Logs) Encoded {
 	c := encoding{Encoder: e, scratch: e.scratch.Get().(*scratch), now: pcommon.NewTimestampFromTime(time.Now())}
-	defer e.scratch.Put(c.scratch)
 	for _, rl := range ld.ResourceLogs().All() {
 		c.encodeResource(rl)
 	}
+	c.forget(nil)
+	e.scratch.Put(c.scratch)
 	return c.out
 }
 
 func (c *encoding) encodeResource(rl plog.ResourceLogs) {
-	c.forget()
+	c.forget(nil)
 	resource := rl.Resource()
 	tenant := c.tenantOf(resource.Attributes())
 	for _, sl := range rl.ScopeLogs().All() {
@@ -252,16 +255,8 @@ func (c *encoding) encodeResource(rl plog.ResourceLogs) {
 		c.appendAttributes(&c.shared, sl.Scope().Attributes(), fromScope)
 		roomy := len(c.recordLabels) > 0
 		for _, record := range sl.LogRecords().All() {
-			if c.mapping.Convert != nil {
-				converted, ok := c.mapping.Convert(record, resource, sl.Scope())
-				switch {
-				case ok && converted.Plain:
-					c.encodeRecord(cmp.Or(converted.Tenant, tenant), resource, sl.Scope(), record)
-					continue
-				case ok:
-					c.encodeConverted(&converted, cmp.Or(converted.Tenant, tenant), resource, sl.Scope(), record)
-					continue
-				}
+			if c.convert(tenant, resource, sl.Scope(), record) {
+				continue
 			}
 			if !roomy {
 				c.makeRoom(tenant, resource.Attributes(), sl.LogRecords())
@@ -270,6 +265,24 @@ func (c *encoding) encodeResource(rl plog.ResourceLogs) {
 			c.encodeRecord(tenant, resource, sl.Scope(), record)
 		}
 	}
+}
+
+// convert encodes a record if there are other rules than the mapping's for it.
+func (c *encoding) convert(tenant string, resource pcommon.Resource, scope pcommon.InstrumentationScope, record plog.LogRecord) bool {
+	if c.mapping.Convert == nil {
+		return false
+	}
+	converted, ok := c.mapping.Convert(record, resource, scope)
+	if !ok {
+		return false
+	}
+	tenant = cmp.Or(converted.Tenant, tenant)
+	if converted.Plain {
+		c.encodeRecord(tenant, resource, scope, record)
+	} else {
+		c.encodeConverted(&converted, tenant, resource, scope, record)
+	}
+	return true
 }
 
 func (c *encoding) tenantOf(resource pcommon.Map) string {
@@ -284,10 +297,10 @@ func (c *encoding) tenantOf(resource pcommon.Map) string {
 	return string(c.value)
 }
 
-// forget drops what is known of the streams of one resource and one tenant.
-func (c *encoding) forget() {
+// forget drops what is known of the streams of one resource and one tenant. The next are of batch b.
+func (c *encoding) forget(b *Batch) {
 	clear(c.streams)
-	c.only = nil
+	c.only, c.of = nil, b
 }
 
 // batch returns the batch of a tenant, or nil if Loki takes no such tenant.
@@ -319,14 +332,13 @@ func (c *encoding) makeRoom(tenant string, resource pcommon.Map, records plog.Lo
 	if b == nil {
 		return
 	}
-	c.forget()
-	c.of = b
+	c.forget(b)
 	// What the first record has beside its line, up to what a few attributes take: others may have less.
 	const most = 256
 	c.own.reset()
 	c.appendRecordMetadata(records.At(0))
 	ref := c.streamOf(b, resource, records.At(0).Attributes())
-	size := records.Len() * (entryOverhead + min(len(c.shared.fields), maxShared) + min(len(c.own.fields), most))
+	size := records.Len() * (entryOverhead + min(len(c.shared.fields), usualShared) + min(len(c.own.fields), most))
 	for _, record := range records.All() {
 		size += len(record.Body().Str())
 	}
@@ -334,12 +346,8 @@ func (c *encoding) makeRoom(tenant string, resource pcommon.Map, records plog.Lo
 	r.entries = slices.Grow(r.entries, size)
 }
 
-const (
-	// entryOverhead is about what tags, lengths and the timestamp of an entry take.
-	entryOverhead = 32
-	// maxShared is the most that room is made for: what is more is mostly trimmed.
-	maxShared = 64 << 10
-)
+// entryOverhead is about what tags, lengths and the timestamp of an entry take.
+const entryOverhead = 32
 
 func (c *encoding) encodeRecord(tenant string, resource pcommon.Resource, scope pcommon.InstrumentationScope, record plog.LogRecord) {
 	b := c.batch(tenant)
@@ -348,8 +356,7 @@ func (c *encoding) encodeRecord(tenant string, resource pcommon.Resource, scope 
 		return
 	}
 	if c.of != b {
-		c.forget()
-		c.of = b
+		c.forget(b)
 	}
 	ref := c.streamOf(b, resource.Attributes(), record.Attributes())
 	c.own.reset()
@@ -418,6 +425,12 @@ func (c *encoding) appendEntry(st *stream, nanos int64, line string, demoted, sh
 		demoted = &pairList{}
 	}
 	c.out.DemotedLabels += demoted.n
+	if more := len(shared.fields) - usualShared; more > 0 {
+		if c.copied += more; c.copied > maxCopied {
+			c.out.DroppedMetadata += shared.n
+			shared = &pairList{}
+		}
+	}
 	metadata := [...][]byte{shared.fields, demoted.fields, own.fields}
 	if !c.mapping.Limits.fits(own.n+demoted.n+shared.n, own.size+demoted.size+shared.size) {
 		trimmed, dropped := c.trimmed.trim(&c.mapping.Limits, own, demoted, shared)
@@ -431,6 +444,13 @@ func (c *encoding) appendEntry(st *stream, nanos int64, line string, demoted, sh
 	st.lines++
 	st.size += len(r.entries) - before
 }
+
+// Each entry has a copy of its resource's metadata: a request that is small could make batches that are not. Of what each
+// record has more than usualShared, there is at most maxCopied in all.
+const (
+	usualShared = 1 << 10
+	maxCopied   = 64 << 20
+)
 
 // appendLine cuts off a line that is too long, and notes its size.
 func (c *encoding) appendLine(line string) string {
@@ -578,6 +598,8 @@ func level(record plog.LogRecord) string {
 		return "debug"
 	case n >= plog.SeverityNumberTrace:
 		return "trace"
+	case record.SeverityText() == "":
+		return ""
 	default:
 		return levels[strings.ToLower(record.SeverityText())]
 	}

@@ -230,3 +230,24 @@ func TestConverted(t *testing.T) {
 	assert.Equal(t, pairs("a", "1", "b", "2", "job", "j", "log_record_original_size", "15", "service_name", "s", "whole", "false"), stream.Entries[1].StructuredMetadata)
 	assert.Equal(t, Changes{TruncatedLines: 2, DemotedLabels: 6}, encoded.Changes)
 }
+
+// A resource's metadata is copied into each entry: a small request does not become a batch that memory has no room for.
+func TestCopiedMetadata(t *testing.T) {
+	ld := plog.NewLogs()
+	rl := ld.ResourceLogs().AppendEmpty()
+	rl.Resource().Attributes().PutStr("large", strings.Repeat("x", 60<<10))
+	records := rl.ScopeLogs().AppendEmpty().LogRecords()
+	const n = 2000
+	for range n {
+		records.AppendEmpty().Attributes().PutStr("own", "kept")
+	}
+	encoder, err := NewEncoder(Mapping{Limits: DefaultLimits()})
+	require.NoError(t, err)
+	encoded := encoder.Encode(ld)
+	batch := encoded.Parts[0].Batch
+	assert.Equal(t, n, batch.Lines())
+	assert.Less(t, batch.Size(), 70<<20)
+	assert.Greater(t, encoded.DroppedMetadata, n/3)
+	last := requestOf(t, batch).Streams[0].Entries[n-1]
+	assert.Equal(t, pairs("own", "kept"), last.StructuredMetadata)
+}
