@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
@@ -31,7 +32,17 @@ type lanes struct {
 	// index remembers the tenants. nil: the queues are not on disk. known are those in it.
 	index storage.Client
 	known []string
+	// failed are tenants whose lanes could not be opened. All wait while one is being opened, hence it is not tried often.
+	failed map[string]failure
 }
+
+type failure struct {
+	err error
+	at  time.Time
+}
+
+// retryOpen is after how long it is tried again to open a lane.
+const retryOpen = 5 * time.Second
 
 // indexKey is what the tenants are stored under, and indexName the store's name.
 const (
@@ -48,7 +59,7 @@ var (
 func (l *lanes) start(ctx context.Context, host component.Host, id component.ID, storageID *component.ID, tenant string) error {
 	l.mu.Lock()
 	l.host = host
-	l.byTenant = map[string]*lane{}
+	l.byTenant, l.failed = map[string]*lane{}, map[string]failure{}
 	err := l.openAll(ctx, id, storageID, tenant)
 	l.mu.Unlock()
 	if err != nil {
@@ -88,10 +99,14 @@ func (l *lanes) openIndex(ctx context.Context, id, storageID component.ID) error
 		return err
 	}
 	data, err := l.index.Get(ctx, indexKey)
-	if err != nil || data == nil {
+	if err != nil || len(data) == 0 {
 		return err
 	}
-	return json.Unmarshal(data, &l.known)
+	if err := json.Unmarshal(data, &l.known); err != nil {
+		// To go on would be to forget what waits for the tenants.
+		return fmt.Errorf("%q of %q in %q is damaged: %w", indexKey, indexName, storageID, err)
+	}
+	return nil
 }
 
 // get returns the lane of a tenant, and opens it if it is the first time.
@@ -110,13 +125,18 @@ func (l *lanes) get(ctx context.Context, tenant string) (*lane, error) {
 	if l.host == nil {
 		return nil, errStopped
 	}
+	if failed, ok := l.failed[tenant]; ok && time.Since(failed.at) < retryOpen {
+		return nil, failed.err
+	}
 	if l.isOneTooMany(tenant) {
 		return nil, fmt.Errorf("%w: %d", errTooMany, l.max)
 	}
 	// The lane outlives the request that it is opened for.
 	if err := l.open(context.WithoutCancel(ctx), tenant); err != nil {
+		l.failed[tenant] = failure{err, time.Now()}
 		return nil, err
 	}
+	delete(l.failed, tenant)
 	return l.byTenant[tenant], nil
 }
 

@@ -39,10 +39,9 @@ type verdict struct {
 	refused map[Reason]int
 	// some says that only some streams of the request are blocked.
 	some bool
-	// times are the timestamps of all lines that a limit on a stream refused, and lines how many these are. Empty: they
-	// are not known, or all lines are.
-	times map[int64]bool
-	lines int
+	// again is the lines that a limit on the one stream refused, where it is known that the others are refused or stored.
+	// nil: it is not known, or all lines are.
+	again *Batch
 	// rate is the limit in bytes per second, and total the size that was refused for it. Loki counts lines and
 	// structured metadata. 0: not stated.
 	rate, total int64
@@ -91,7 +90,7 @@ func (a answer) interpret(b *Batch) verdict {
 	case a.status == http.StatusBadRequest:
 		return a.interpretBadRequest(b)
 	case a.status == http.StatusTooManyRequests:
-		return a.interpretLimit()
+		return a.interpretLimit(b)
 	case a.status >= 500:
 		return a.interpretServerError()
 	default:
@@ -117,7 +116,7 @@ func (a answer) interpretBadRequest(b *Batch) verdict {
 		return verdict{}
 	}
 	if ignored, ok := parseIgnored(a.text); ok && ignored.has(StreamRateLimit) {
-		return ignored.limited()
+		return ignored.limited(b)
 	}
 	if refused := parseRefusals(a.text, b); refused != nil {
 		return verdict{meaning: taken, refused: refused}
@@ -151,7 +150,10 @@ var (
 	streamRatePattern = regexp.MustCompile(`\(limit: ([0-9.]+ ?[A-Za-z]*)/sec\)`)
 )
 
-func (a answer) interpretLimit() verdict {
+func (a answer) interpretLimit(b *Batch) verdict {
+	if ignored, ok := parseIgnored(a.text); ok {
+		return ignored.limited(b)
+	}
 	switch {
 	case strings.Contains(a.text, textRateLimit):
 		v := verdict{meaning: limited, reason: RateLimited}
@@ -160,11 +162,7 @@ func (a answer) interpretLimit() verdict {
 		}
 		return v
 	case strings.Contains(a.text, textStreamRate):
-		ignored, ok := parseIgnored(a.text)
-		if !ok {
-			return verdict{meaning: streamLimited, reason: StreamRateLimit}
-		}
-		return ignored.limited()
+		return verdict{meaning: streamLimited, reason: StreamRateLimit}
 	case strings.Contains(a.text, textStreams):
 		return verdict{meaning: streamLimited, reason: StreamLimit}
 	default:

@@ -4,6 +4,7 @@
 package lokipush
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -103,7 +104,7 @@ func TestInterpret(t *testing.T) {
 		},
 		{
 			"rate of lines", 429, perRate + `user 'fake', total ignored: 1 out of 3 for stream: {service_name="a"}`,
-			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20, times: map[int64]bool{1: true}, lines: 1, refused: map[Reason]int{}},
+			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20},
 		},
 		{
 			"rate of more lines than are named", 429, perRate + `user 'fake', total ignored: 2 out of 3 for stream: {service_name="a"}`,
@@ -111,11 +112,15 @@ func TestInterpret(t *testing.T) {
 		},
 		{
 			"rate of lines, and one too far behind", 400, perRate + behind + `user 'fake', total ignored: 2 out of 3 for stream: {service_name="a"}`,
-			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20, times: map[int64]bool{1: true}, lines: 1, refused: map[Reason]int{TooFarBehind: 1}},
+			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20},
 		},
 		{
 			"rate of a shard", 429, perRate + `user 'fake', total ignored: 1 out of 2 for stream: {__stream_shard__="0", service_name="a"}`,
 			verdict{meaning: streamLimited, reason: StreamRateLimit, rate: 3 << 20},
+		},
+		{
+			"ten lines too far behind, and maybe others over the rate", 429, strings.Repeat(behind, 10) + `user 'fake', total ignored: 11 out of 30 for stream: {service_name="a"}`,
+			verdict{meaning: streamLimited, reason: StreamRateLimit},
 		},
 		{"rate of a stream, in other words", 429, "Per stream rate limit exceeded", verdict{meaning: streamLimited, reason: StreamRateLimit}},
 		{"streams", 429, streams, verdict{meaning: streamLimited, reason: StreamLimit}},
@@ -130,6 +135,36 @@ func TestInterpret(t *testing.T) {
 			assert.Equal(t, tt.want, answer{status: tt.status, text: tt.text}.interpret(twoStreams()))
 		})
 	}
+}
+
+// Of one stream, lines over its rate and lines too far behind are told apart where that is certain.
+func TestInterpretParts(t *testing.T) {
+	entry := func(nanos int, reason string) string {
+		return fmt.Sprintf("entry with timestamp 1970-01-01 00:00:00.00000000%d +0000 UTC ignored, reason: '%s',\n", nanos, reason)
+	}
+	const rate, behind = "Per stream rate limit exceeded (limit: 3MB/sec)", "entry too far behind, x"
+	f := func(named string, lines, of int, times []int64, again []int64, refused map[Reason]int) {
+		t.Helper()
+		text := named + fmt.Sprintf(`user 'x', total ignored: %d out of %d for stream: {service_name="s"}`, lines, of)
+		v := answer{status: 400, text: text}.interpret(batchAt(times...))
+		assert.Equal(t, streamLimited, v.meaning)
+		assert.Equal(t, refused, v.refused)
+		if again == nil {
+			assert.Nil(t, v.again)
+			return
+		}
+		var found []int64
+		for e := range v.again.streams[0].inOrder() {
+			found = append(found, e.nanos)
+		}
+		assert.Equal(t, again, found)
+	}
+	mixed := entry(2, rate) + entry(3, behind)
+	f(mixed, 2, 3, []int64{1, 2, 3}, []int64{2}, map[Reason]int{TooFarBehind: 1})
+	f(mixed, 2, 3, []int64{1, 2, 2}, nil, nil)          // another line has the same time
+	f(mixed, 2, 2, []int64{1, 2, 3}, nil, nil)          // one did not come so far
+	f(mixed, 3, 3, []int64{1, 2, 3}, nil, nil)          // one is not named
+	f(entry(2, rate), 1, 3, []int64{1, 2, 3}, nil, nil) // all of the stream may be refused
 }
 
 // A label may hold what looks like one of Loki's messages.

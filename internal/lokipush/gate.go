@@ -20,8 +20,9 @@ type gate struct {
 	// rate is how many bytes per second are let through, 0 for all. It grows with what Loki takes: the limit that Loki
 	// states is that of one of its distributors, of which there may be several.
 	rate float64
-	// next is when the next request may go.
-	next time.Time
+	// next is when the next request may go, and hold until when none does for the sake of one that needs all the room that
+	// there is.
+	next, hold time.Time
 	// limitedAt is when Loki last said that it was too much.
 	limitedAt time.Time
 	// hard is the largest request that Loki, or a gateway before it, takes, and soft the largest that may be within a
@@ -77,7 +78,7 @@ func (g *gate) turn(bytes int) time.Duration {
 	if !isRecent(g.limitedAt, rateMemory) {
 		g.rate = 0
 	}
-	if pause := g.next.Sub(now); pause > 0 {
+	if pause := max(g.next.Sub(now), g.hold.Sub(now)); pause > 0 {
 		return pause
 	}
 	if g.rate > 0 {
@@ -209,4 +210,18 @@ func (g *gate) isClosed() bool {
 
 func isRecent(t time.Time, within time.Duration) bool { return !t.IsZero() && time.Since(t) < within }
 
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+// maxHold is how long a tenant's requests wait for one line.
+const maxHold = time.Minute
+
+// holdFor has all requests wait until the limit has had time to make room for so many bytes.
+func (g *gate) holdFor(rate, bytes int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	pause := min(seconds(float64(bytes)/float64(rate)), maxHold)
+	if hold := time.Now().Add(pause); hold.After(g.hold) {
+		g.hold = hold
+	}
+}
+
+// seconds is a duration, at most about a day.
+func seconds(s float64) time.Duration { return time.Duration(min(s, 1e5) * float64(time.Second)) }

@@ -270,28 +270,38 @@ func (i *ignored) has(reason Reason) bool {
 	return slices.ContainsFunc(i.named, func(e namedEntry) bool { return e.reason == reason })
 }
 
-// limited is the verdict where a limit on the rate of the stream is a reason. Only if Loki names all the lines that it
-// ignored it is known what it took of the others. A shard is a part of a stream, and the others may have been stored;
-// and of a stream that it took nothing from, it does not name those that it would have refused.
-func (i *ignored) limited() verdict {
+// limited is the verdict on a batch where a limit on the rate of a stream is a reason.
+func (i *ignored) limited(b *Batch) verdict {
 	v := verdict{meaning: streamLimited, reason: StreamRateLimit, rate: i.rate}
-	if i.shard || i.lines == i.of || len(i.named) != i.lines {
-		return v
+	v.again, v.refused = i.parts(b)
+	return v
+}
+
+// parts divides the lines that are ignored in those that the limit refused and the others. It can only do so for a batch
+// of one stream, all of which came to the ingester and is no shard there, if all lines that are ignored are named, for
+// more reasons than one, and if their timestamps tell them from others: where an ingester takes all of a stream or
+// nothing, it names the limit only, also for the lines that it would not have taken for another reason.
+func (i *ignored) parts(b *Batch) (again *Batch, refused map[Reason]int) {
+	if len(b.streams) != 1 || i.of != b.Lines() || i.shard || len(i.named) != i.lines {
+		return nil, nil
 	}
-	times, refused := map[int64]bool{}, map[Reason]int{}
+	times, limited := map[int64]bool{}, 0
+	refused = map[Reason]int{}
 	for _, e := range i.named {
 		switch {
 		case !e.ok:
-			return v
+			return nil, nil
 		case e.reason == StreamRateLimit:
 			times[e.nanos] = true
-			v.lines++
+			limited++
 		default:
 			refused[e.reason]++
 		}
 	}
-	v.times, v.refused = times, refused
-	return v
+	if again = b.at(times); len(refused) == 0 || again.Lines() != limited {
+		return nil, nil
+	}
+	return again, refused
 }
 
 // count adds the lines that are ignored, and those of the stream that did not even come to the ingester.

@@ -35,6 +35,8 @@ const (
 	// maxDivisions bounds the requests that one call can cost in the search for what Loki dislikes in a batch. What is
 	// not found then is left to another.
 	maxDivisions = 1000
+	// maxDivisionsClosed is the same for a sender that is closed. What is left then is lost where the queue is in memory.
+	maxDivisionsClosed = 50
 	// maxLimited is how often in a row a batch may be over a limit until it is given back.
 	maxLimited = 5
 )
@@ -113,12 +115,12 @@ func (s *Sender) Deliver(ctx context.Context, b *Batch) Report {
 			break
 		}
 	}
-	d.report.Remaining = merge(append(d.parked, d.pending...))
+	d.report.Remaining = merge(slices.Concat(d.parked, d.pending))
 	return d.report
 }
 
-// next takes a piece off those that are pending: no larger than Loki may take, except for a single line, and without what
-// it would not take now.
+// next takes a piece off those that are pending: without what Loki would not take now, and then, of what is left, no more
+// than it may take at once, except for a single line.
 func (d *delivery) next() *Batch {
 	piece := d.pending[0]
 	d.pending = d.pending[1:]
@@ -277,6 +279,12 @@ func (d *delivery) block(piece *Batch, v verdict, a *answer) {
 	d.refuse(v.reason, piece.Lines(), a)
 }
 
+// What is to be done after an answer.
+const (
+	goOn = true
+	stop = false
+)
+
 // divide sends a piece again in parts, until there is nothing left to divide: then it is refused.
 func (d *delivery) divide(piece *Batch, reason Reason, a *answer) bool {
 	// The labels are those of all lines of a stream.
@@ -284,62 +292,72 @@ func (d *delivery) divide(piece *Batch, reason Reason, a *answer) bool {
 	switch {
 	case alone:
 		d.refuse(reason, piece.Lines(), a)
-		return true
-	case d.report.Divisions >= maxDivisions || d.gate.isClosed():
-		d.giveBack(a.error(), piece)
-		return false
-	}
-	d.report.Divisions++
-	if reason == RequestTooLarge {
+	case reason == RequestTooLarge:
+		d.report.Divisions++
 		d.gate.tooLarge(piece.Size())
 		d.again(piece)
-		return true
+	case d.report.Divisions >= d.maxDivisions():
+		d.giveBack(a.error(), piece)
+		return stop
+	default:
+		d.report.Divisions++
+		first, second := piece.halves()
+		d.again(first, second)
 	}
-	first, second := piece.halves()
-	d.again(first, second)
-	return true
+	return goOn
+}
+
+func (d *delivery) maxDivisions() int {
+	if d.gate.isClosed() {
+		return maxDivisionsClosed
+	}
+	return maxDivisions
 }
 
 // slowDown waits as the tenant's limit wants it. What is more than a second's worth, or is refused a second time, may be
-// more than the limit ever lets through at once, and is divided.
+// more than the limit ever lets through at once, and is divided. One line cannot be: all of the tenant's requests wait
+// until there is room for it.
 func (d *delivery) slowDown(piece *Batch, v verdict, a *answer) bool {
-	if v.rate <= 0 {
-		d.later(piece, a)
-		return false
-	}
+	single := piece.Lines() == 1
 	d.limited++
-	size, single, large := piece.Size(), piece.Lines() == 1, v.total > v.rate
-	if d.limited > maxLimited {
-		if single && large {
-			// Each time, all of the tenant's requests have waited for so long that there was room for it.
-			d.limited = 0
-			d.refuse(v.reason, 1, a)
-			return true
-		}
-		d.giveBack(a.error(), piece)
-		return single
-	}
 	switch {
-	case single:
-		d.gate.limited(v.rate, v.total)
-	case large:
-		d.gate.limited(v.rate, v.rate)
-		d.gate.slowed(size, int(float64(size)*float64(v.rate)/float64(v.total)))
-	default:
-		d.gate.limited(v.rate, v.total)
-		if d.limited > 1 {
-			d.gate.slowed(size, size/2)
-		}
+	case v.rate <= 0:
+		d.later(piece, a)
+		return stop
+	case d.limited > maxLimited && single:
+		// The others need not wait for it.
+		d.giveBack(a.error(), piece)
+		return goOn
+	case d.limited > maxLimited:
+		d.giveBack(a.error(), piece)
+		return stop
 	}
-	if !single && d.gate.largest() < size {
-		d.report.Divisions++
+	d.gate.limited(v.rate, min(v.rate, v.total))
+	if single {
+		d.gate.holdFor(v.rate, v.total)
+	} else {
+		d.shrink(piece.Size(), v)
 	}
 	d.again(piece)
-	return true
+	return goOn
 }
 
-// minStreamSize is the smallest size of requests that a limit on a stream's rate makes, unless the limit is less.
-const minStreamSize = 64 << 10
+// shrink makes requests smaller than one of size that was over the tenant's limit.
+func (d *delivery) shrink(size int, v verdict) {
+	switch {
+	case v.total > v.rate:
+		d.gate.slowed(size, int(float64(size)*float64(v.rate)/float64(v.total)))
+	case d.limited > 1:
+		d.gate.slowed(size, size/2)
+	}
+	if d.gate.largest() < size {
+		d.report.Divisions++
+	}
+}
+
+// minStreamSize is the smallest size of requests that a limit on a stream's rate makes, unless the limit is less: the
+// other streams' are as small.
+const minStreamSize = 16 << 10
 
 // slowStream leaves what was too much of one stream to another call. Of other streams in the same request Loki says
 // nothing, whatever became of them: they are sent again, each alone.
@@ -350,40 +368,38 @@ func (d *delivery) slowStream(piece *Batch, v verdict, a *answer) {
 		d.again(piece)
 		return
 	}
-	labels := piece.streams[0].labels
-	d.full[labels] = true
+	d.full[piece.streams[0].labels] = true
 	lines, size := piece.Lines(), piece.Size()
-	back := piece
-	if len(v.times) > 0 {
-		if limited := piece.at(v.times); limited.Lines() >= v.lines {
-			back = limited
+	again := piece
+	if v.again != nil {
+		again = v.again
+		left := lines - again.Lines()
+		for reason, n := range v.refused {
+			d.refuse(reason, n, a)
+			left -= n
 		}
+		d.delivered(Count{left, max(0, size-again.Size())})
 	}
 	if v.rate > 0 {
 		// The stream comes back in pieces, the first of which may be little enough, when there is room for it.
-		if floor := int(min(v.rate, minStreamSize)); back.Lines() > 1 && size > floor {
-			d.gate.slowed(size, max(size/2, floor))
+		if floor := int(min(v.rate, minStreamSize)); size > floor {
+			half := max(size/2, floor)
+			d.gate.slowed(half+1, half)
 		}
-		d.report.RetryAfter = max(d.report.RetryAfter, seconds(min(1, float64(back.Size())/float64(v.rate))))
+		d.report.RetryAfter = max(d.report.RetryAfter, seconds(min(1, float64(again.Size())/float64(v.rate))))
 	}
-	stored := Count{lines - back.Lines(), max(0, size-back.Size())}
-	if back != piece {
-		for reason, n := range v.refused {
-			d.refuse(reason, n, a)
-			stored.Lines -= n
-		}
-		d.delivered(stored)
-	}
-	d.giveBack(a.error(), back)
+	d.giveBack(a.error(), again)
 }
 
+// merge makes one batch of pieces, nil of none.
 func merge(pieces []*Batch) *Batch {
-	var all *Batch
+	if len(pieces) == 0 {
+		return nil
+	}
+	all := new(Batch)
 	for _, piece := range pieces {
-		if all == nil {
-			all = piece
-		} else {
-			all = all.Merge(piece, 0, MeasureBytes)[0]
+		for i := range piece.streams {
+			all.append(piece.streams[i].labels, piece.streams[i].runs...)
 		}
 	}
 	return all

@@ -190,14 +190,29 @@ func TestDeliverManyDisliked(t *testing.T) {
 	assert.Greater(t, calls, 1)
 }
 
-// A sender that is closed does not begin to search.
-func TestDeliverDislikedAfterClose(t *testing.T) {
-	m := &model{answer: func(push.PushRequest) (int, string) { return 400, "no" }}
+// A sender that is closed searches no longer than it must: what it finds is not lost where the queue is in memory.
+func TestDeliverAfterClose(t *testing.T) {
+	m := &model{answer: func(request push.PushRequest) (int, string) {
+		if lines := pushedLines(request); len(lines) > 10 {
+			return 413, ""
+		} else if slices.Contains(lines, "3/3") {
+			return 400, "no"
+		}
+		return 204, ""
+	}}
 	sender := m.sender(false)
 	sender.Close()
 	report := sender.Deliver(t.Context(), streamsOf(10, 10, 0))
-	assert.Equal(t, 1, m.requests)
-	assert.Equal(t, 100, report.Remaining.Lines())
+	assert.Equal(t, 99, report.Delivered.Lines)
+	assert.Equal(t, 1, report.Refused[0].Lines)
+
+	m.answer = func(push.PushRequest) (int, string) { return 400, "no" }
+	before := m.requests
+	sender = m.sender(false)
+	sender.Close()
+	report = sender.Deliver(t.Context(), streamsOf(10, 100, 0))
+	assert.LessOrEqual(t, m.requests-before, 2*maxDivisionsClosed+1)
+	assert.NotNil(t, report.Remaining)
 }
 
 // A limit on the size of requests, as gateways have it, is found and remembered.
@@ -356,18 +371,6 @@ func TestDeliverMoreThanTheBurst(t *testing.T) {
 	}
 }
 
-// One line that the limit never lets through is refused in the end, and takes no other with it.
-func TestDeliverLineOverTheLimit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := limitedModel(1000, 2000)
-		refused := deliverAll(t, m, withLongLine(5000))
-		assert.Len(t, m.lines, 20)
-		require.Len(t, refused, 1)
-		assert.Equal(t, RateLimited, refused[0].Reason)
-		assert.Equal(t, 1, refused[0].Lines)
-	})
-}
-
 // One line that takes the limit minutes is delivered all the same, if the burst has room for it.
 func TestDeliverLineOfMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -377,19 +380,44 @@ func TestDeliverLineOfMinutes(t *testing.T) {
 	})
 }
 
-// One line that is more than the burst, but less than a second's worth, waits, and the others do not wait for it.
+// One line that is more than the burst waits: others may be using up the limit. The rest does not wait for it.
 func TestDeliverLineOverTheBurst(t *testing.T) {
+	for _, rate := range []float64{1_000_000, 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			m := limitedModel(rate, 100_000)
+			sender := m.sender(false)
+			report := sender.Deliver(t.Context(), withLongLine(200_000))
+			for range 10 {
+				require.NotNil(t, report.Remaining)
+				report = sender.Deliver(t.Context(), report.Remaining)
+			}
+			assert.Len(t, m.lines, 20)
+			assert.Equal(t, 1, report.Remaining.Lines())
+			assert.Empty(t, report.Refused)
+		})
+	}
+}
+
+// Long lines are delivered also where several senders share a limit.
+func TestDeliverLongLinesOfSeveral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := limitedModel(1_000_000, 100_000)
-		sender := m.sender(false)
-		report := sender.Deliver(t.Context(), withLongLine(200_000))
-		for range 10 {
-			report = sender.Deliver(t.Context(), report.Remaining)
-			require.NotNil(t, report.Remaining)
+		m := limitedModel(100_000, 1_000_000)
+		var wait sync.WaitGroup
+		for range 4 {
+			wait.Go(func() {
+				for range 5 {
+					b := withLongLine(250_000)
+					sender := m.sender(false)
+					for b != nil {
+						report := sender.Deliver(t.Context(), b)
+						assert.Empty(t, report.Refused)
+						b = report.Remaining
+					}
+				}
+			})
 		}
-		assert.Len(t, m.lines, 20)
-		assert.Equal(t, 1, report.Remaining.Lines())
-		assert.Empty(t, report.Refused)
+		wait.Wait()
+		assert.Len(t, m.lines, 4*5*21)
 	})
 }
 
@@ -446,6 +474,36 @@ func TestDeliverStreamsOverTheirRate(t *testing.T) {
 	assert.Len(t, m.lines, 500)
 }
 
+// A stream gets through a limit whose burst is less than a request, also beside streams that have none.
+func TestDeliverStreamOverItsBurst(t *testing.T) {
+	for _, burst := range []float64{130_000, 50_000, 20_000} {
+		synctest.Test(t, func(t *testing.T) {
+			limit := &bucket{rate: 100_000, burst: burst, tokens: burst, at: time.Now()}
+			m := &model{answer: func(request push.PushRequest) (int, string) {
+				stream := request.Streams[0]
+				size := len(strings.Join(pushedLines(request), ""))
+				if stream.Labels == `{service_name="s0"}` && !limit.allow(size) {
+					return 429, fmt.Sprintf("entry with timestamp 1970-01-01 00:00:00.000000001 +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 100KB/sec) totaling 9KB',\nuser 'x', total ignored: %d out of %d for stream: %s\n",
+						len(stream.Entries), len(stream.Entries), stream.Labels)
+				}
+				return 204, ""
+			}}
+			sender := m.sender(true)
+			remaining := streamsOf(1, 1500, 200)
+			for tries := 0; remaining != nil; tries++ {
+				require.Less(t, tries, 60)
+				report := sender.Deliver(t.Context(), remaining)
+				assert.Empty(t, report.Refused)
+				remaining = report.Remaining
+				other := new(Batch)
+				appendTo(other, `{service_name="other"}`, 1, strings.Repeat("x", 200_000))
+				require.Nil(t, sender.Deliver(t.Context(), other).Remaining)
+				time.Sleep(report.RetryAfter)
+			}
+		})
+	}
+}
+
 // One line of a stream that is over its limit does not make the other streams' requests small.
 func TestDeliverOneStreamOverItsRate(t *testing.T) {
 	m := &model{answer: func(request push.PushRequest) (int, string) {
@@ -470,8 +528,29 @@ func TestDeliverOneStreamOverItsRate(t *testing.T) {
 	}
 }
 
-// A Loki without stream sharding takes those lines of a stream that its limit has room for.
+// A Loki without stream sharding takes those lines of a stream that its limit has room for. It is sent the stream again,
+// for it may have taken none; what it has it recognises while it is new.
 func TestDeliverLinesOverAStreamsRate(t *testing.T) {
+	m := &model{}
+	first := true
+	m.answer = func(request push.PushRequest) (int, string) {
+		if !first {
+			return 204, ""
+		}
+		first = false
+		entry := "entry with timestamp 1970-01-01 00:00:00.00000000%d +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 3MB/sec) totaling 9B',\n"
+		return 429, fmt.Sprintf(entry+entry, 3, 4) + "user 'x', total ignored: 2 out of 9 for stream: {service_name=\"s0\"}\n"
+	}
+	sender := m.sender(false)
+	report := sender.Deliver(t.Context(), streamsOf(1, 9, 0))
+	assert.Zero(t, report.Delivered)
+	report = sender.Deliver(t.Context(), report.Remaining)
+	assert.Nil(t, report.Remaining)
+	assert.Equal(t, 9, report.Delivered.Lines)
+}
+
+// Of lines that are refused for more than one reason, those over the limit are sent again, and the others are not.
+func TestDeliverLinesForTwoReasons(t *testing.T) {
 	m := &model{}
 	first := true
 	m.answer = func(request push.PushRequest) (int, string) {
@@ -482,18 +561,18 @@ func TestDeliverLinesOverAStreamsRate(t *testing.T) {
 		kept := request
 		kept.Streams[0].Entries = slices.Delete(slices.Clone(request.Streams[0].Entries), 2, 4)
 		m.keep(kept)
-		entry := "entry with timestamp 1970-01-01 00:00:00.00000000%d +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 3MB/sec) totaling 9B',\n"
-		return 429, fmt.Sprintf(entry+entry, 3, 4) + `user 'x', total ignored: 2 out of 9 for stream: {service_name="s0"}`
+		entry := "entry with timestamp 1970-01-01 00:00:00.00000000%d +0000 UTC ignored, reason: '%s',\n"
+		return 400, fmt.Sprintf(entry+entry, 3, "Per stream rate limit exceeded (limit: 3MB/sec)", 4, "entry too far behind, x") +
+			"user 'x', total ignored: 2 out of 9 for stream: {service_name=\"s0\"}\n"
 	}
 	sender := m.sender(false)
 	report := sender.Deliver(t.Context(), streamsOf(1, 9, 0))
 	assert.Equal(t, 7, report.Delivered.Lines)
-	require.NotNil(t, report.Remaining)
+	assert.Equal(t, 1, report.Refused[0].Lines)
 	report = sender.Deliver(t.Context(), report.Remaining)
 	assert.Nil(t, report.Remaining)
-	assert.Equal(t, 2, report.Delivered.Lines)
-	assert.Len(t, m.lines, 9)
-	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(m.lines))), 9)
+	assert.Equal(t, 1, report.Delivered.Lines)
+	assert.Len(t, m.lines, 8)
 }
 
 // The streams that are too many wait, also those that Loki does not name, and the others do not.
