@@ -533,7 +533,7 @@ func TestDeliverOneStreamOverItsRate(t *testing.T) {
 func TestDeliverLinesOverAStreamsRate(t *testing.T) {
 	m := &model{}
 	first := true
-	m.answer = func(request push.PushRequest) (int, string) {
+	m.answer = func(push.PushRequest) (int, string) {
 		if !first {
 			return 204, ""
 		}
