@@ -5,6 +5,7 @@ package lokipush
 
 import (
 	"iter"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -322,8 +323,8 @@ func (i *ignored) count(refused map[Reason]int, b *Batch) {
 
 // capped sees to it that no more lines are refused than there are.
 func capped(refused map[Reason]int, lines int) map[Reason]int {
-	for reason, n := range refused {
-		n = max(0, min(n, lines))
+	for _, reason := range slices.Sorted(maps.Keys(refused)) {
+		n := max(0, min(refused[reason], lines))
 		refused[reason] = n
 		lines -= n
 	}
