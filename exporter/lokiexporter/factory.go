@@ -22,11 +22,17 @@ import (
 
 const defaultEndpoint = "http://localhost:3100/loki/api/v1/push"
 
-// defaultLabels are the resource attributes that Loki makes labels of when logs come by OTLP, in its order
-// (distributor.otlp.default_resource_attributes_as_index_labels), and those of AWS. None of them has many values, and
-// no record's attribute is among them.
+// defaultLabels are what tells AWS's logs and collectors apart, and the resource attributes that Loki makes labels of when
+// logs come by OTLP, in its order (distributor.otlp.default_resource_attributes_as_index_labels). None of them has many
+// values, and no record's attribute is among them. A resource that has all would have more labels than Loki takes: the
+// first are those that matter most.
 var defaultLabels = []LabelConfig{
 	{Attribute: "service.name"},
+	{Attribute: "collector.instance.id", Label: "collector"},
+	{Attribute: "cloud.account.id"},
+	{Attribute: "aws.log.group.names", Label: "log_group"},
+	{Attribute: "aws.log.type"},
+	{Attribute: "aws.log.source"},
 	{Attribute: "service.namespace"},
 	{Attribute: "service.instance.id"},
 	{Attribute: "deployment.environment"},
@@ -44,11 +50,6 @@ var defaultLabels = []LabelConfig{
 	{Attribute: "k8s.daemonset.name"},
 	{Attribute: "k8s.cronjob.name"},
 	{Attribute: "k8s.job.name"},
-	{Attribute: "cloud.account.id"},
-	{Attribute: "aws.log.group.names", Label: "log_group"},
-	{Attribute: "aws.log.type"},
-	{Attribute: "aws.log.source"},
-	{Attribute: "collector.instance.id", Label: "collector"},
 }
 
 // NewFactory returns the factory of the Loki exporter.
