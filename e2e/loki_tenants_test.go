@@ -104,6 +104,30 @@ func TestTenantMetadataKey(t *testing.T) {
 	requireLines(t, loki.ForTenant("blue"), "blue 1")
 }
 
+// What an extension makes headers of is kept with the batches through the queue on disk, also over a restart.
+func TestHeadersFromMetadata(t *testing.T) {
+	loki := stacktest.StartLoki(t, stack.LokiOptions{Config: "auth_enabled: true"})
+	configs := []string{
+		exporter("auth: {authenticator: headers_setter}, sending_queue: {batch: {partition: {metadata_keys: [X-Scope-OrgID]}}}"),
+		"extensions: {headers_setter: {headers: [{key: X-Scope-OrgID, from_context: X-Scope-OrgID}]}}",
+		"service: {extensions: [file_storage, health_check, headers_setter]}",
+		"receivers: {otlp: {protocols: {http: {include_metadata: true}}}}",
+	}
+	d := startDeliverer(t, "http://127.0.0.1:1/loki/api/v1/push", configs...)
+	now := time.Now()
+	for n := range 3 {
+		for _, tenant := range []string{"red", "blue"} {
+			d.sendAs(http.Header{"X-Scope-Orgid": {tenant}}, service("a", at(now, fmt.Sprint(tenant, " ", n))...))
+		}
+	}
+	sent := d.sent
+	d = d.restart(loki.PushURL(), configs...)
+	d.sent = sent
+	d.untilDone()
+	requireLines(t, loki.ForTenant("red"), "red 0", "red 1", "red 2")
+	requireLines(t, loki.ForTenant("blue"), "blue 0", "blue 1", "blue 2")
+}
+
 // JSON says the same as protobuf, and so do the answers to it.
 func TestEncodings(t *testing.T) {
 	loki := startTenants(t, map[string]string{"protobuf": "", "json": ""})
