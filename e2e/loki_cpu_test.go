@@ -6,11 +6,8 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -106,8 +103,8 @@ func (s *lokiSide) measure(b *testing.B, messages [][]byte) {
 	awaitSent(b, collector, lines)
 	flush(b, loki, lines)
 	after := lokiMetrics(b, loki)
-	s.cpu += after.sum("process_cpu_seconds_total") - before.sum("process_cpu_seconds_total")
-	s.requests += after.sum(`loki_ingester_client_request_duration_seconds_count{operation="/logproto.Pusher/Push"`)
+	s.cpu += after.Sum("process_cpu_seconds_total") - before.Sum("process_cpu_seconds_total")
+	s.requests += after.Sum("loki_ingester_client_request_duration_seconds_count", "operation", "/logproto.Pusher/Push")
 
 	stored, err := loki.Count(b.Context(), `{service_name=~".+"}`, started.Add(-time.Hour), time.Now())
 	require.NoError(b, err)
@@ -123,35 +120,21 @@ func flush(b *testing.B, loki *stack.Loki, lines int) {
 	require.NoError(b, err)
 	require.NoError(b, resp.Body.Close())
 	require.Equal(b, http.StatusNoContent, resp.StatusCode)
-	require.NoError(b, stack.Eventually(b.Context(), time.Minute, func(context.Context) error {
-		if flushed := lokiMetrics(b, loki).sum("loki_ingester_chunk_entries_sum"); flushed < float64(lines) {
+	require.NoError(b, stack.Eventually(b.Context(), time.Minute, func(ctx context.Context) error {
+		metrics, err := loki.Metrics(ctx)
+		if err != nil {
+			return err
+		}
+		if flushed := metrics.Sum("loki_ingester_chunk_entries_sum"); flushed < float64(lines) {
 			return fmt.Errorf("%.0f of %d lines are flushed", flushed, lines)
 		}
 		return nil
 	}))
 }
 
-// lokiText is Loki's own metrics, as Prometheus reads them.
-type lokiText string
-
-func lokiMetrics(b *testing.B, loki *stack.Loki) lokiText {
+func lokiMetrics(b *testing.B, loki *stack.Loki) stack.Metrics {
 	b.Helper()
-	resp, err := http.Get(loki.BaseURL() + "/metrics")
+	metrics, err := loki.Metrics(b.Context())
 	require.NoError(b, err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	require.NoError(b, err)
-	return lokiText(text)
-}
-
-// sum adds up the series that begin like this.
-func (t lokiText) sum(prefix string) float64 {
-	var sum float64
-	for line := range strings.Lines(string(t)) {
-		if strings.HasPrefix(line, prefix) {
-			value, _ := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:len(line)-1], 64)
-			sum += value
-		}
-	}
-	return sum
+	return metrics
 }

@@ -279,6 +279,15 @@ func (c *LokiClient) WaitForLines(ctx context.Context, query string, start time.
 	return lines, err
 }
 
+// Metrics returns the present values of Loki's own metrics.
+func (c *LokiClient) Metrics(ctx context.Context) (Metrics, error) {
+	body, err := c.get(ctx, "/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	return parseMetrics(string(body))
+}
+
 // query fetches the result of a LogQL query into result, after a check that it is of the type wanted.
 func (c *LokiClient) query(ctx context.Context, path string, params url.Values, wantType string, result any) error {
 	var data struct {

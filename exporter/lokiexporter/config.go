@@ -216,17 +216,14 @@ func (c *Config) validateEncoding() error {
 	return nil
 }
 
-// maxBatchBytes leaves room below the 4 MiB that Loki can pass on between its parts (grpc_server_max_recv_msg_size).
-const maxBatchBytes = 7 << 19
-
 func (c *Config) validateBatch() error {
 	queue := c.QueueConfig.Get()
 	if queue == nil || !queue.Batch.HasValue() {
 		return nil
 	}
 	batch := queue.Batch.Get()
-	if batch.Sizer == exporterhelper.RequestSizerTypeBytes && (batch.MaxSize <= 0 || batch.MaxSize > maxBatchBytes) {
-		return fmt.Errorf("`sending_queue::batch::max_size` must be positive and at most %d bytes, found %d: Loki cannot pass on more", maxBatchBytes, batch.MaxSize)
+	if batch.Sizer == exporterhelper.RequestSizerTypeBytes && (batch.MaxSize <= 0 || batch.MaxSize > lokipush.MaxRequestSize) {
+		return fmt.Errorf("`sending_queue::batch::max_size` must be positive and at most %d bytes, found %d: Loki cannot pass on more", lokipush.MaxRequestSize, batch.MaxSize)
 	}
 	return nil
 }

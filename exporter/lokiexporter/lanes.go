@@ -29,9 +29,9 @@ type lanes struct {
 	byTenant map[string]*lane
 	// host is nil before start and after shutdown.
 	host component.Host
-	// index remembers the tenants. nil: the queues are not on disk. known are those in it.
-	index storage.Client
+	// known are the tenants for which there is or was to be a lane. index remembers them. nil: the queues are not on disk.
 	known []string
+	index storage.Client
 	// failed are tenants whose lanes could not be opened. All wait while one is being opened, hence it is not tried often.
 	failed map[string]failure
 }
@@ -145,15 +145,11 @@ func (l *lanes) isOneTooMany(tenant string) bool {
 	if tenant == "" || slices.Contains(l.known, tenant) {
 		return false
 	}
-	tenants := map[string]bool{}
-	for _, known := range l.known {
-		tenants[known] = true
+	tenants := len(l.known)
+	if slices.Contains(l.known, "") {
+		tenants--
 	}
-	for open := range l.byTenant {
-		tenants[open] = true
-	}
-	delete(tenants, "")
-	return len(tenants) >= l.max
+	return tenants >= l.max
 }
 
 // open opens a lane. That its tenant is remembered comes first: lines must not be forgotten on disk.
@@ -173,18 +169,21 @@ func (l *lanes) open(ctx context.Context, tenant string) error {
 }
 
 func (l *lanes) remember(ctx context.Context, tenant string) error {
-	if l.index == nil || slices.Contains(l.known, tenant) {
+	if slices.Contains(l.known, tenant) {
 		return nil
 	}
 	known := append(slices.Clone(l.known), tenant)
-	data, err := json.Marshal(known)
-	if err == nil {
-		err = l.index.Set(ctx, indexKey, data)
+	if l.index != nil {
+		data, err := json.Marshal(known)
+		if err == nil {
+			err = l.index.Set(ctx, indexKey, data)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		l.known = known
-	}
-	return err
+	l.known = known
+	return nil
 }
 
 // shutdown closes all lanes, each of which takes the time of its requests that are under way.

@@ -62,21 +62,28 @@ func (b *Batch) byStream() []*Batch {
 	return batches
 }
 
-// at keeps the lines with the given timestamps, in nanoseconds, and drops the others.
-func (b *Batch) at(nanos map[int64]bool) *Batch {
-	kept := new(Batch)
+// divideBy divides a batch in the lines that belong and the others.
+func (b *Batch) divideBy(belongs func(entry) bool) (in, out *Batch) {
+	in, out = new(Batch), new(Batch)
 	for i := range b.streams {
 		for _, r := range b.streams[i].runs {
 			for e := range eachEntry(r.entries) {
-				if nanos[e.nanos] {
-					one := run{entries: e.field}
-					one.note(e.nanos)
-					kept.append(b.streams[i].labels, one)
+				part := out
+				if belongs(e) {
+					part = in
 				}
+				one := run{entries: e.field}
+				one.note(e.nanos)
+				part.append(b.streams[i].labels, one)
 			}
 		}
 	}
-	return kept
+	return in, out
+}
+
+func (e entry) hasMetadata() bool {
+	_, metadata := e.parts()
+	return len(metadata) > 0
 }
 
 // linesOf is the number of lines of a stream, 0 if there is none with such labels.
@@ -87,25 +94,6 @@ func (b *Batch) linesOf(labels string) int {
 	return 0
 }
 
-// divideByMetadata divides a batch in the lines that have structured metadata and those that have none.
-func (b *Batch) divideByMetadata() (with, without *Batch) {
-	with, without = new(Batch), new(Batch)
-	for i := range b.streams {
-		for _, r := range b.streams[i].runs {
-			for e := range eachEntry(r.entries) {
-				one := run{entries: e.field}
-				one.note(e.nanos)
-				if _, metadata := e.parts(); len(metadata) > 0 {
-					with.append(b.streams[i].labels, one)
-				} else {
-					without.append(b.streams[i].labels, one)
-				}
-			}
-		}
-	}
-	return with, without
-}
-
 // withoutMetadata returns the batch without structured metadata, and how many pairs that were. It is the same batch if
 // there is none.
 func (b *Batch) withoutMetadata() (plain *Batch, dropped int) {
@@ -114,7 +102,9 @@ func (b *Batch) withoutMetadata() (plain *Batch, dropped int) {
 		r := run{}
 		for e := range b.streams[i].inOrder() {
 			line, metadata := e.parts()
-			dropped += countPairs(metadata)
+			for range eachPair(metadata) {
+				dropped++
+			}
 			r.entries = appendEntry(r.entries, e.nanos, string(line))
 			r.note(e.nanos)
 		}
@@ -124,16 +114,4 @@ func (b *Batch) withoutMetadata() (plain *Batch, dropped int) {
 		return b, 0
 	}
 	return plain, dropped
-}
-
-func countPairs(metadata []byte) (n int) {
-	for len(metadata) > 0 {
-		_, size, err := consumeField(metadata, tagMetadata)
-		if err != nil {
-			return n
-		}
-		metadata = metadata[size:]
-		n++
-	}
-	return n
 }

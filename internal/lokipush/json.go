@@ -106,21 +106,8 @@ func (w *jsonWriter) readLabels(labels string) {
 // readMetadata takes structured metadata for the next object, up to what is not a pair.
 func (w *jsonWriter) readMetadata(metadata []byte) {
 	w.pairs = w.pairs[:0]
-	for len(metadata) > 0 {
-		content, size, err := consumeField(metadata, tagMetadata)
-		if err != nil {
-			return
-		}
-		name, n, err := consumeField(content, tagName)
-		if err != nil {
-			return
-		}
-		value, _, err := consumeField(content[n:], tagValue)
-		if err != nil {
-			return
-		}
+	for name, value := range eachPair(metadata) {
 		w.add(name, value)
-		metadata = metadata[size:]
 	}
 }
 

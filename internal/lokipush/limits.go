@@ -76,28 +76,14 @@ func (p *pairList) trim(limits *Limits, parts ...*pairList) (trimmed [][]byte, d
 	p.reset()
 	for _, part := range parts {
 		from := len(p.fields)
-		for rest := part.fields; len(rest) > 0; {
-			content, n, err := consumeField(rest, tagMetadata)
-			if err != nil {
-				break
-			}
-			if size := pairSize(content); limits.fits(p.n+1, p.size+size) {
-				p.fields = append(p.fields, rest[:n]...)
-				p.n++
-				p.size += size
+		for name, value := range eachPair(part.fields) {
+			if limits.fits(p.n+1, p.size+len(name)+len(value)) {
+				addPair(p, string(name), value)
 			} else {
 				dropped++
 			}
-			rest = rest[n:]
 		}
 		trimmed = append(trimmed, p.fields[from:])
 	}
 	return trimmed, dropped
-}
-
-// pairSize is the size of a pair's name and value.
-func pairSize(content []byte) int {
-	name, n, _ := consumeField(content, tagName)
-	value, _, _ := consumeField(content[n:], tagValue)
-	return len(name) + len(value)
 }

@@ -109,10 +109,10 @@ func (s *sizes) largest(now time.Time) int {
 	if !isRecent(s.hardAt, now, memory) {
 		s.hard = 0
 	}
-	if s.soft > maxRequestSize {
+	if s.soft > MaxRequestSize {
 		s.soft = 0
 	}
-	limit := maxRequestSize
+	limit := MaxRequestSize
 	for _, size := range [...]int{s.hard, s.soft} {
 		if size > 0 {
 			limit = min(limit, size)

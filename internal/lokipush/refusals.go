@@ -299,7 +299,8 @@ func (i *ignored) parts(b *Batch) (again *Batch, refused map[Reason]int) {
 			refused[e.reason]++
 		}
 	}
-	if again = b.at(times); len(refused) == 0 || again.Lines() != limited {
+	again, _ = b.divideBy(func(e entry) bool { return times[e.nanos] })
+	if len(refused) == 0 || again.Lines() != limited {
 		return nil, nil
 	}
 	return again, refused

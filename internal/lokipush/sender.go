@@ -29,9 +29,9 @@ func NewSender(client *Client, tenant string, strict bool) *Sender {
 func (s *Sender) Close() { close(s.gate.closed) }
 
 const (
-	// maxRequestSize is less than what Loki can pass on between its parts, 4 MiB by default, which is measured
+	// MaxRequestSize is less than what Loki can pass on between its parts, 4 MiB by default, which is measured
 	// uncompressed and when Loki has added labels of its own (grpc_server_max_recv_msg_size).
-	maxRequestSize = 7 << 19
+	MaxRequestSize = 7 << 19
 	// maxDivisions bounds the requests that one call can cost in the search for what Loki dislikes in a batch. What is
 	// not found then is left to another.
 	maxDivisions = 1000
@@ -226,7 +226,7 @@ func (d *delivery) keepPlain(piece *Batch, refused map[Reason]int) *Batch {
 	if refused[DisallowedMetadata] == 0 {
 		return piece
 	}
-	with, without := piece.divideByMetadata()
+	with, without := piece.divideBy(entry.hasMetadata)
 	total := 0
 	for _, n := range refused {
 		total += n

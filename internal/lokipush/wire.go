@@ -6,6 +6,7 @@ package lokipush
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -102,6 +103,27 @@ func consumeField(data []byte, tag byte) (content []byte, size int, err error) {
 		return nil, 0, fmt.Errorf("%w: %w", errNotPushRequest, protowire.ParseError(n))
 	}
 	return content, tagSize + n, nil
+}
+
+// eachPair yields the names and values of a run of appendMetadata's fields, up to what cannot be read. They alias it.
+func eachPair(metadata []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for len(metadata) > 0 {
+			content, size, err := consumeField(metadata, tagMetadata)
+			if err != nil {
+				return
+			}
+			name, n, err := consumeField(content, tagName)
+			if err != nil {
+				return
+			}
+			value, _, err := consumeField(content[n:], tagValue)
+			if err != nil || !yield(name, value) {
+				return
+			}
+			metadata = metadata[size:]
+		}
+	}
 }
 
 // entryTimestamp reads the timestamp of an entry's content, in nanoseconds since the epoch.
