@@ -13,7 +13,9 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/awsloki/awsloki/internal/decompress"
+	"github.com/awsloki/awsloki/internal/jsonscan"
 )
 
 // Lines of 264 bytes: the size that the budgets of docs/design.md are stated for.
@@ -37,13 +39,13 @@ func BenchmarkDecodeSubscription(b *testing.B) {
 			opts.MaxDecodedBytes = 64 << 20
 			b.SetBytes(int64(len(document)))
 			b.ReportAllocs()
-			var logs plog.Logs
+			var batch Batch
 			for b.Loop() {
 				var err error
-				logs, _, err = DecodeSubscription(data, opts)
+				batch, err = DecodeSubscription(data, opts)
 				require.NoError(b, err)
 			}
-			require.Equal(b, events, logs.LogRecordCount())
+			require.Equal(b, events, batch.Logs.LogRecordCount())
 			reportPerEvent(b, events)
 		})
 	}
@@ -56,10 +58,10 @@ func BenchmarkInflateAndScan(b *testing.B) {
 	b.SetBytes(int64(len(document)))
 	b.ReportAllocs()
 	for b.Loop() {
-		buf, err := inflate(data, 64<<20)
+		buf, err := decompress.Gzip(data, decompress.Limits{MaxBytes: 64 << 20})
 		require.NoError(b, err)
-		s := scanner{buf: buf}
-		require.NoError(b, s.skip())
+		s := jsonscan.New(buf)
+		require.NoError(b, s.Skip())
 	}
 	reportPerEvent(b, 10_000)
 }

@@ -27,7 +27,7 @@ func FuzzDecodeSubscription(f *testing.F) {
 	f.Add([]byte(document("g", "a\n") + document("h", `\ud83d\ude00 \ud83d \u65e5`)))
 	f.Add([]byte(`{"messageType":"DATA_MESSAGE","logEvents":[{"extractedFields":{"a":"b"}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		logs, _, err := DecodeSubscription(bytes.Clone(data), testOptions())
+		batch, err := DecodeSubscription(bytes.Clone(data), testOptions())
 		if err != nil {
 			return
 		}
@@ -45,8 +45,8 @@ func FuzzDecodeSubscription(f *testing.F) {
 		for _, event := range want.LogEvents {
 			lines = append(lines, strings.TrimSuffix(event.Message, "\n"))
 		}
-		got := bodies(logs)
-		if logs.ResourceLogs().Len() > 1 {
+		got := bodies(batch.Logs)
+		if batch.Logs.ResourceLogs().Len() > 1 {
 			// Events of several accounts keep their order within each.
 			slices.Sort(got)
 			slices.Sort(lines)
@@ -90,28 +90,4 @@ func ambiguous(data []byte) bool {
 		}
 		key = len(objects) > 0 && objects[len(objects)-1] != nil
 	}
-}
-
-// The scanner takes all that encoding/json takes, and reads strings to the same text.
-func FuzzScanner(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,2.5,-3e7,"x\n",null,true,false,{}]}`, `"\u65e5\ud83d\ude00\ud83d"`, `[[[]]]`, `""`, `{"a\u0062":1}`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		s := scanner{buf: bytes.Clone(data)}
-		skipped := s.skip()
-		if json.Valid(data) && skipped != nil {
-			require.ErrorContains(t, skipped, "nested more than")
-		}
-		s = scanner{buf: bytes.Clone(data)}
-		got, err := s.str()
-		var want string
-		if json.Unmarshal(data, &want) != nil || !bytes.Equal(data, bytes.ToValidUTF8(data, nil)) || string(data) == "null" {
-			return
-		}
-		if len(bytes.TrimSpace(data)) > 0 && bytes.TrimSpace(data)[0] == '"' {
-			require.NoError(t, err)
-			assert.Equal(t, want, got)
-		}
-	})
 }

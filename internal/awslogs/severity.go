@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/awsloki/awsloki/internal/jsonscan"
 )
 
 const lambdaLogGroupPrefix = "/aws/lambda/"
@@ -42,15 +44,15 @@ func jsonLevel(line string) string {
 	if !strings.Contains(line, `"level"`) {
 		return ""
 	}
-	// The line is somebody else's string: the scanner may only look at it, which is all that key, raw and skip do.
-	s := scanner{buf: unsafe.Slice(unsafe.StringData(line), len(line))} //nolint:gosec // nothing is written to it
+	// The line is somebody else's string: the scanner may only look at it, which is all that Key, Raw and Skip do.
+	s := jsonscan.New(unsafe.Slice(unsafe.StringData(line), len(line))) //nolint:gosec // nothing is written to it
 	var level string
 	// A line that is no JSON after all has the level that was seen up to there.
-	_ = s.object(func(key string) error {
-		if key != "level" || s.peek() != '"' {
-			return s.skip()
+	_ = s.Object(func(key string) error {
+		if key != "level" || s.Peek() != '"' {
+			return s.Skip()
 		}
-		raw, _, err := s.raw()
+		raw, _, err := s.Raw()
 		if len(raw) <= maxLevelLen {
 			level = string(raw)
 		}

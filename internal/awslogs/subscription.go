@@ -12,31 +12,10 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/awsloki/awsloki/internal/decompress"
+	"github.com/awsloki/awsloki/internal/jsonscan"
 )
-
-// SubscriptionOptions is what there is to know about subscription messages besides their bytes.
-type SubscriptionOptions struct {
-	// MaxDecodedBytes is the most that the messages may decode to.
-	MaxDecodedBytes int64
-	// Region is where the messages come from, for those that do not say so themselves. Empty: not known.
-	Region string
-	// ExcludeLogGroup is the log group whose events are counted and left out. Empty: none.
-	ExcludeLogGroup string
-	// ObservedAt becomes the observed timestamp of every record.
-	ObservedAt time.Time
-}
-
-// SubscriptionStats counts what subscription messages held.
-type SubscriptionStats struct {
-	// DecodedBytes is the size of the JSON.
-	DecodedBytes int
-	// Documents is the number of messages of all types.
-	Documents int
-	// ControlMessages is how many of them only check that the destination answers.
-	ControlMessages int
-	// ExcludedRecords is how many events are of the excluded log group.
-	ExcludedRecords int
-}
 
 // DecodeSubscription decodes the messages of a CloudWatch Logs subscription filter: one or many JSON documents one
 // after another, plain or gzip, of one or many members.
@@ -45,26 +24,21 @@ type SubscriptionStats struct {
 // Each document gives one resource, or one for each account and region that its events name. Control messages and
 // documents without events give none. Fields that are not known are ignored, and keys may come in any order.
 //
-// Any error means that the whole of data is refused: it has ErrTooLarge in its chain, or else the data is malformed
-// and the error names the document, counted from 1, and where in the decoded bytes it went wrong.
+// Any error means that the whole of data is refused: it has decompress.ErrTooLarge in its chain, or what opts.Reserve
+// returned, or else the data is malformed and the error names the document, counted from 1, and where in the decoded
+// bytes it went wrong.
 //
 // The records alias data, which belongs to them from here on, also after an error.
-func DecodeSubscription(data []byte, opts SubscriptionOptions) (plog.Logs, SubscriptionStats, error) {
-	buf, err := inflate(data, opts.MaxDecodedBytes)
+func DecodeSubscription(data []byte, opts Options) (Batch, error) {
+	buf, err := decompress.Gzip(data, opts.limits())
 	if err != nil {
-		return plog.Logs{}, SubscriptionStats{}, err
+		return Batch{}, err
 	}
-	d := newSubscriptionDecoder(buf, opts)
-	for d.s.peek() != 0 || d.s.pos < len(buf) {
-		d.stats.Documents++
-		if err := d.document(); err != nil {
-			return plog.Logs{}, d.stats, fmt.Errorf("document %d: %w", d.stats.Documents, err)
-		}
+	d := newSubscriptionDecoder(opts)
+	if err := d.decode(buf); err != nil {
+		return Batch{}, err
 	}
-	if d.stats.Documents == 0 {
-		return plog.Logs{}, d.stats, errors.New("no document")
-	}
-	return d.logs, d.stats, nil
+	return d.batch, nil
 }
 
 const (
@@ -80,10 +54,10 @@ const (
 )
 
 type subscriptionDecoder struct {
-	s     scanner
-	opts  SubscriptionOptions
-	logs  plog.Logs
-	stats SubscriptionStats
+	buf   []byte
+	s     jsonscan.Scanner
+	opts  Options
+	batch Batch
 	// staged has the resources of the document at hand, until it is known that they are wanted.
 	staged plog.ResourceLogsSlice
 
@@ -102,12 +76,19 @@ type subscriptionMessage struct {
 
 	filters   []string
 	hasEvents bool
-	// events is how many of them were begun.
-	events int
+	// events is how many of them were begun, and withoutID how many carry no id.
+	events, withoutID int
+	// start is where the document begins.
+	start int
+	// lengths is a checksum over the lengths of the strings.
+	lengths uint64
 	// last is where the newest record went. Nearly every document has one origin only.
 	last    *originRecords
 	origins map[eventOrigin]*originRecords
 }
+
+// lengthsFactor is a large odd number, so that the order of lengths counts.
+const lengthsFactor = 0x9e3779b97f4a7c15
 
 // eventOrigin is an account and a region of which a document has events. Both are empty where the events do not say.
 type eventOrigin struct{ account, region string }
@@ -137,13 +118,11 @@ const (
 	maxOrigins         = 1000
 )
 
-func newSubscriptionDecoder(buf []byte, opts SubscriptionOptions) *subscriptionDecoder {
+func newSubscriptionDecoder(opts Options) *subscriptionDecoder {
 	d := &subscriptionDecoder{
-		s:          scanner{buf: buf},
 		opts:       opts,
-		logs:       plog.NewLogs(),
+		batch:      Batch{Logs: plog.NewLogs()},
 		staged:     plog.NewResourceLogsSlice(),
-		stats:      SubscriptionStats{DecodedBytes: len(buf)},
 		observedAt: pcommon.NewTimestampFromTime(opts.ObservedAt),
 		message:    subscriptionMessage{origins: map[eventOrigin]*originRecords{}},
 	}
@@ -152,20 +131,38 @@ func newSubscriptionDecoder(buf []byte, opts SubscriptionOptions) *subscriptionD
 	return d
 }
 
+// decode adds the documents of buf to the batch.
+func (d *subscriptionDecoder) decode(buf []byte) error {
+	d.buf, d.s = buf, jsonscan.New(buf)
+	d.batch.DecodedBytes += len(buf)
+	documents := 0
+	for !d.s.Done() {
+		documents++
+		if err := d.document(); err != nil {
+			return fmt.Errorf("document %d: %w", documents, err)
+		}
+	}
+	if documents == 0 {
+		return errors.New("no document")
+	}
+	return nil
+}
+
 func (d *subscriptionDecoder) document() error {
 	d.message = subscriptionMessage{
 		filters: d.message.filters[:0],
 		origins: d.message.origins,
+		start:   d.s.Offset(),
 	}
 	clear(d.message.origins)
-	if err := d.s.object(d.onField); err != nil {
+	if err := d.s.Object(d.onField); err != nil {
 		return err
 	}
 	switch m := &d.message; m.messageType {
 	case dataMessage:
 		return d.finishData()
 	case controlMessage:
-		d.stats.ControlMessages++
+		d.batch.ControlMessages++
 		d.discard()
 		return nil
 	case "":
@@ -179,25 +176,25 @@ func (d *subscriptionDecoder) field(key string) (err error) {
 	m := &d.message
 	switch key {
 	case "messageType":
-		m.messageType, err = d.s.optionalStr()
+		m.messageType, err = d.s.OptionalStr()
 	case "owner":
-		m.owner, err = d.s.optionalStr()
+		m.owner, err = d.s.OptionalStr()
 	case "logGroup":
-		m.logGroup, err = d.s.optionalStr()
+		m.logGroup, err = d.s.OptionalStr()
 	case "logStream":
-		m.logStream, err = d.s.optionalStr()
+		m.logStream, err = d.s.OptionalStr()
 	case "policyLevel":
-		m.policyLevel, err = d.s.optionalStr()
+		m.policyLevel, err = d.s.OptionalStr()
 	case "subscriptionFilters":
-		if !d.s.null() {
-			err = d.s.array(d.onFilter)
+		if !d.s.Null() {
+			err = d.s.Array(d.onFilter)
 		}
 	case "logEvents":
 		m.hasEvents = true
-		err = d.s.array(d.onEvent)
+		err = d.s.Array(d.onEvent)
 	default:
 		key = "a field that is not known" // keeps somebody's key out of the error
-		err = d.s.skip()
+		err = d.s.Skip()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -210,9 +207,9 @@ const maxFilters = 64
 
 func (d *subscriptionDecoder) filter() error {
 	if len(d.message.filters) == maxFilters {
-		return d.s.errorf("more than %d filters", maxFilters)
+		return d.s.Errorf("more than %d filters", maxFilters)
 	}
-	name, err := d.s.str()
+	name, err := d.s.Str()
 	d.message.filters = append(d.message.filters, name)
 	return err
 }
@@ -231,17 +228,29 @@ func (d *subscriptionDecoder) finishData() error {
 		return errors.New("logEvents is missing")
 	}
 	if m.logGroup == d.opts.ExcludeLogGroup {
-		d.stats.ExcludedRecords += d.discard()
+		d.batch.ExcludedRecords += d.discard()
+		d.batch.Documents = append(d.batch.Documents, Document{})
 		return nil
 	}
+	d.batch.Documents = append(d.batch.Documents, Document{ID: d.id(), Resources: d.staged.Len(), Records: m.events})
 	for _, o := range m.origins {
 		d.setResource(o)
 		if strings.HasPrefix(m.logGroup, lambdaLogGroupPrefix) {
 			setLambdaSeverities(o.records)
 		}
 	}
-	d.staged.MoveAndAppendTo(d.logs.ResourceLogs())
+	d.staged.MoveAndAppendTo(d.batch.Logs.ResourceLogs())
 	return nil
+}
+
+// id is that of the document at hand: of its bytes as the scanner leaves them, which has unescaped strings in place, and
+// of the lengths of those strings.
+func (d *subscriptionDecoder) id() ID {
+	m := &d.message
+	if m.events == 0 || m.withoutID > 0 {
+		return ID{}
+	}
+	return newID(d.buf[m.start:d.s.Offset()], m.lengths)
 }
 
 func (d *subscriptionDecoder) setResource(o *originRecords) {
@@ -299,7 +308,7 @@ func (d *subscriptionDecoder) discard() (records int) {
 func (d *subscriptionDecoder) logEvent() error {
 	d.message.events++
 	d.event = logEvent{extracted: d.event.extracted[:0]}
-	err := d.s.object(d.onEventField)
+	err := d.s.Object(d.onEventField)
 	switch e := &d.event; {
 	case err != nil:
 	case !e.hasTimestamp:
@@ -319,22 +328,22 @@ func (d *subscriptionDecoder) eventField(key string) (err error) {
 	e := &d.event
 	switch key {
 	case "id":
-		e.id, err = d.s.optionalStr()
+		e.id, err = d.s.OptionalStr()
 	case "timestamp":
-		e.timestamp, err = d.s.integer()
+		e.timestamp, err = d.s.Integer()
 		e.hasTimestamp = true
 		if err == nil && e.timestamp > math.MaxInt64/int64(time.Millisecond) {
-			err = d.s.errorf("timestamp out of range")
+			err = d.s.Errorf("timestamp out of range")
 		}
 	case "message":
-		e.message, err = d.s.str()
+		e.message, err = d.s.Str()
 		e.hasMessage = true
 	case "extractedFields":
-		if !d.s.null() {
-			err = d.s.object(d.onExtractedField)
+		if !d.s.Null() {
+			err = d.s.Object(d.onExtractedField)
 		}
 	default:
-		err = d.s.skip()
+		err = d.s.Skip()
 	}
 	return err
 }
@@ -342,10 +351,10 @@ func (d *subscriptionDecoder) eventField(key string) (err error) {
 // extractedField reads one field that the filter captured. Fields of a space-delimited pattern without names are
 // called $1, $2 and so on.
 func (d *subscriptionDecoder) extractedField(key string) error {
-	if d.s.peek() != '"' {
-		return d.s.skip()
+	if d.s.Peek() != '"' {
+		return d.s.Skip()
 	}
-	value, err := d.s.str()
+	value, err := d.s.Str()
 	switch e := &d.event; key {
 	case accountField:
 		e.account = value
@@ -353,7 +362,7 @@ func (d *subscriptionDecoder) extractedField(key string) error {
 		e.region = value
 	default:
 		if len(e.extracted) == maxExtractedFields {
-			return d.s.errorf("more than %d extracted fields", maxExtractedFields)
+			return d.s.Errorf("more than %d extracted fields", maxExtractedFields)
 		}
 		e.extracted = append(e.extracted, extractedField{strings.TrimPrefix(key, "$"), value})
 	}
@@ -362,12 +371,19 @@ func (d *subscriptionDecoder) extractedField(key string) error {
 
 func (d *subscriptionDecoder) appendRecord() error {
 	e := &d.event
+	if err := d.opts.reserveRecord(d.message.events - 1); err != nil {
+		return err
+	}
+	if e.id == "" {
+		d.message.withoutID++
+	}
+	d.message.lengths = d.message.lengths*lengthsFactor + uint64(len(e.id))<<32 + uint64(len(e.message))
 	records, err := d.recordsOf(e.eventOrigin)
 	if err != nil {
 		return err
 	}
 	record := records.AppendEmpty()
-	record.SetTimestamp(pcommon.Timestamp(e.timestamp * int64(time.Millisecond)))
+	record.SetTimestamp(newTimestamp(e.timestamp))
 	record.SetObservedTimestamp(d.observedAt)
 	record.Body().SetStr(strings.TrimSuffix(e.message, "\n"))
 	if e.id == "" && len(e.extracted) == 0 {
@@ -393,7 +409,7 @@ func (d *subscriptionDecoder) recordsOf(origin eventOrigin) (plog.LogRecordSlice
 	o, ok := m.origins[origin]
 	if !ok {
 		if len(m.origins) == maxOrigins {
-			return plog.LogRecordSlice{}, d.s.errorf("more than %d accounts and regions", maxOrigins)
+			return plog.LogRecordSlice{}, d.s.Errorf("more than %d accounts and regions", maxOrigins)
 		}
 		resource := d.staged.AppendEmpty()
 		o = &originRecords{origin, resource, resource.ScopeLogs().AppendEmpty().LogRecords()}

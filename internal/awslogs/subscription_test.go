@@ -19,14 +19,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/awsloki/awsloki/internal/decompress"
 )
 
 var update = flag.Bool("update", false, "write the expected files anew")
 
 const testdata = "../../testdata"
 
-func testOptions() SubscriptionOptions {
-	return SubscriptionOptions{
+func testOptions() Options {
+	return Options{
 		MaxDecodedBytes: 1 << 20,
 		Region:          "us-east-1",
 		ObservedAt:      time.Date(2026, 10, 12, 8, 27, 20, 0, time.UTC),
@@ -44,9 +46,9 @@ func TestDecodeSubscriptionGolden(t *testing.T) {
 		}
 		tested++
 		t.Run(name, func(t *testing.T) {
-			logs, _, err := DecodeSubscription(readFile(t, file), testOptions())
+			batch, err := DecodeSubscription(readFile(t, file), testOptions())
 			require.NoError(t, err)
-			got := marshalJSON(t, logs)
+			got := marshalJSON(t, batch.Logs)
 			expected := testdata + "/subscription/" + name + ".expected.json"
 			if *update {
 				require.NoError(t, os.WriteFile(expected, got, 0o600))
@@ -67,10 +69,10 @@ func TestDecodeSubscriptionEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var event struct{ AWSLogs struct{ Data []byte } }
 			require.NoError(t, json.Unmarshal(readFile(t, file), &event))
-			logs, _, err := DecodeSubscription(event.AWSLogs.Data, testOptions())
+			batch, err := DecodeSubscription(event.AWSLogs.Data, testOptions())
 			require.NoError(t, err)
 			expected := testdata + "/subscription/" + strings.TrimSuffix(name, ".json") + ".expected.json"
-			assert.Equal(t, string(readFile(t, expected)), string(marshalJSON(t, logs)))
+			assert.Equal(t, string(readFile(t, expected)), string(marshalJSON(t, batch.Logs)))
 		})
 	}
 }
@@ -98,12 +100,12 @@ func TestDecodeSubscriptionForms(t *testing.T) {
 		"no events":                    {[]byte(document("group-1")), nil, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			logs, stats, err := DecodeSubscription(tt.body, testOptions())
+			batch, err := DecodeSubscription(tt.body, testOptions())
 			require.NoError(t, err)
-			assert.Equal(t, tt.lines, bodies(logs))
-			assert.Equal(t, tt.documents, stats.Documents)
-			assert.Equal(t, tt.control, stats.ControlMessages)
-			assert.Positive(t, stats.DecodedBytes)
+			assert.Equal(t, tt.lines, bodies(batch.Logs))
+			assert.Equal(t, tt.documents, len(batch.Documents)+batch.ControlMessages)
+			assert.Equal(t, tt.control, batch.ControlMessages)
+			assert.Positive(t, batch.DecodedBytes)
 		})
 	}
 }
@@ -114,17 +116,17 @@ func TestDecodeSubscriptionKeyOrder(t *testing.T) {
 		`"logEvents":[{"id":"7","timestamp":5,"message":"m","extractedFields":{"@aws.region":"r"}}]}`
 	backward := `{"logEvents":[{"extractedFields":{"@aws.region":"r"},"message":"m","timestamp":5,"id":"7"}],` +
 		`"subscriptionFilters":["f"],"logStream":"s","logGroup":"g","owner":"1","messageType":"DATA_MESSAGE"}`
-	a, _, err := DecodeSubscription([]byte(forward), testOptions())
+	a, err := DecodeSubscription([]byte(forward), testOptions())
 	require.NoError(t, err)
-	b, _, err := DecodeSubscription([]byte(backward), testOptions())
+	b, err := DecodeSubscription([]byte(backward), testOptions())
 	require.NoError(t, err)
-	assert.Equal(t, string(marshalJSON(t, a)), string(marshalJSON(t, b)))
+	assert.Equal(t, string(marshalJSON(t, a.Logs)), string(marshalJSON(t, b.Logs)))
 
 	late := `{"logEvents":[{"timestamp":5,"message":"check"}],"messageType":"CONTROL_MESSAGE"}`
-	logs, stats, err := DecodeSubscription([]byte(forward+late+forward), testOptions())
+	batch, err := DecodeSubscription([]byte(forward+late+forward), testOptions())
 	require.NoError(t, err)
-	assert.Equal(t, []string{"m", "m"}, bodies(logs))
-	assert.Equal(t, 1, stats.ControlMessages)
+	assert.Equal(t, []string{"m", "m"}, bodies(batch.Logs))
+	assert.Equal(t, 1, batch.ControlMessages)
 }
 
 func TestDecodeSubscriptionUnknownFields(t *testing.T) {
@@ -132,10 +134,10 @@ func TestDecodeSubscriptionUnknownFields(t *testing.T) {
 		`"owner":"1","logGroup":"g","logStream":"s","subscriptionFilters":null,"policyLevel":null,` +
 		`"logEvents":[{"later":[{}],"timestamp":5,"message":"m","id":null,"extractedFields":null},` +
 		`{"timestamp":6,"message":"n","extractedFields":{"count":3,"name":"v"}}]}`
-	logs, _, err := DecodeSubscription([]byte(body), testOptions())
+	batch, err := DecodeSubscription([]byte(body), testOptions())
 	require.NoError(t, err)
-	assert.Equal(t, []string{"m", "n"}, bodies(logs))
-	records := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+	assert.Equal(t, []string{"m", "n"}, bodies(batch.Logs))
+	records := batch.Logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
 	assert.Equal(t, 0, records.At(0).Attributes().Len())
 	assert.Equal(t, map[string]any{"aws.log.extracted_fields.name": "v"}, records.At(1).Attributes().AsRaw())
 }
@@ -143,11 +145,11 @@ func TestDecodeSubscriptionUnknownFields(t *testing.T) {
 func TestDecodeSubscriptionExcludedLogGroup(t *testing.T) {
 	opts := testOptions()
 	opts.ExcludeLogGroup = "/aws/lambda/forwarder"
-	logs, stats, err := DecodeSubscription(
+	batch, err := DecodeSubscription(
 		[]byte(document("g", "kept")+document("/aws/lambda/forwarder", "own", "own too")+document("h", "kept too")), opts)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"kept", "kept too"}, bodies(logs))
-	assert.Equal(t, 2, stats.ExcludedRecords)
+	assert.Equal(t, []string{"kept", "kept too"}, bodies(batch.Logs))
+	assert.Equal(t, 2, batch.ExcludedRecords)
 }
 
 func TestDecodeSubscriptionMalformed(t *testing.T) {
@@ -199,9 +201,9 @@ func TestDecodeSubscriptionMalformed(t *testing.T) {
 		"message ends with \\ and quote": {head + `"logEvents":[{"message":"abc\"`, "document 1: logEvents: event 1: offset 103: cut short in a string"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := DecodeSubscription([]byte(tt.body), testOptions())
+			_, err := DecodeSubscription([]byte(tt.body), testOptions())
 			require.EqualError(t, err, tt.err)
-			assert.NotErrorIs(t, err, ErrTooLarge)
+			assert.NotErrorIs(t, err, decompress.ErrTooLarge)
 		})
 	}
 }
@@ -221,9 +223,9 @@ func TestDecodeSubscriptionLongInput(t *testing.T) {
 	opts.MaxDecodedBytes = 1 << 30
 	f := func(body string, records int) {
 		t.Helper()
-		logs, _, err := DecodeSubscription([]byte(body), opts)
+		batch, err := DecodeSubscription([]byte(body), opts)
 		require.NoError(t, err)
-		require.Equal(t, records, logs.LogRecordCount())
+		require.Equal(t, records, batch.Logs.LogRecordCount())
 	}
 	const head = `{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"/aws/lambda/f","logStream":"s",`
 	f(head+`"unknown":"`+escapes+`","logEvents":[]}`, 0)
@@ -243,13 +245,13 @@ func TestDecodeSubscriptionTooLarge(t *testing.T) {
 	f := func(data []byte, limit int, ok bool) {
 		t.Helper()
 		opts.MaxDecodedBytes = int64(limit)
-		logs, _, err := DecodeSubscription(data, opts)
+		batch, err := DecodeSubscription(data, opts)
 		if ok {
 			require.NoError(t, err)
-			assert.Equal(t, 1, logs.LogRecordCount())
+			assert.Equal(t, 1, batch.Logs.LogRecordCount())
 			return
 		}
-		require.ErrorIs(t, err, ErrTooLarge)
+		require.ErrorIs(t, err, decompress.ErrTooLarge)
 	}
 	f([]byte(body), len(body), true)
 	f([]byte(body), len(body)-1, false)
@@ -265,12 +267,12 @@ func TestDecodeSubscriptionTruncated(t *testing.T) {
 	zipped := compress(t, string(plain))
 	for _, body := range [][]byte{plain, zipped} {
 		for n := range body {
-			_, _, err := DecodeSubscription(bytes.Clone(body[:n]), testOptions())
+			_, err := DecodeSubscription(bytes.Clone(body[:n]), testOptions())
 			require.Error(t, err, "the first %d of %d bytes", n, len(body))
 		}
-		logs, _, err := DecodeSubscription(bytes.Clone(body), testOptions())
+		batch, err := DecodeSubscription(bytes.Clone(body), testOptions())
 		require.NoError(t, err)
-		require.Equal(t, 2, logs.LogRecordCount())
+		require.Equal(t, 2, batch.Logs.LogRecordCount())
 	}
 }
 
@@ -280,9 +282,9 @@ func TestLineAsItCame(t *testing.T) {
 		encoded, err := json.Marshal(message)
 		require.NoError(t, err)
 		for _, raw := range []string{string(encoded), escapeAll(message)} {
-			logs, _, err := DecodeSubscription([]byte(documentOf("g", raw)), testOptions())
+			batch, err := DecodeSubscription([]byte(documentOf("g", raw)), testOptions())
 			require.NoError(t, err)
-			assert.Equal(t, []string{body}, bodies(logs))
+			assert.Equal(t, []string{body}, bodies(batch.Logs))
 		}
 	}
 	f("", "")
@@ -355,9 +357,9 @@ func TestSeverityLeavesTheLineAlone(t *testing.T) {
 	line := `{"level":"INFO","message":"a \"quoted\" word","k\"ey":"v"}`
 	encoded, err := json.Marshal(line)
 	require.NoError(t, err)
-	logs, _, err := DecodeSubscription([]byte(documentOf("/aws/lambda/f", string(encoded))), testOptions())
+	batch, err := DecodeSubscription([]byte(documentOf("/aws/lambda/f", string(encoded))), testOptions())
 	require.NoError(t, err)
-	record := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
+	record := batch.Logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
 	assert.Equal(t, line, record.Body().Str())
 	assert.Equal(t, "INFO", record.SeverityText())
 }

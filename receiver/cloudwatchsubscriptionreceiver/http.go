@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/awsloki/awsloki/internal/awslogs"
+	"github.com/awsloki/awsloki/internal/decompress"
 )
 
 const readyPath = "/ready"
@@ -126,26 +127,26 @@ func (r *subscriptionReceiver) subscription(w http.ResponseWriter, req *http.Req
 		r.refuse(w, req, status, err)
 		return
 	}
-	logs, stats, err := awslogs.DecodeSubscription(body, awslogs.SubscriptionOptions{
+	batch, err := awslogs.DecodeSubscription(body, awslogs.Options{
 		MaxDecodedBytes: r.config.MaxDecodedBytes,
 		Region:          req.Header.Get(regionHeader),
 		ExcludeLogGroup: req.Header.Get(forwarderLogGroupHeader),
 		ObservedAt:      time.Now(),
 	})
 	switch {
-	case errors.Is(err, awslogs.ErrTooLarge):
+	case errors.Is(err, decompress.ErrTooLarge):
 		r.refuse(w, req, http.StatusRequestEntityTooLarge, err)
 		return
 	case err != nil:
 		r.refuse(w, req, http.StatusBadRequest, err)
 		return
 	}
-	records := logs.LogRecordCount()
-	if err := r.consume(ctx, logs); err != nil {
+	records := batch.Logs.LogRecordCount()
+	if err := r.consume(ctx, batch.Logs); err != nil {
 		r.answerConsumeError(w, req, err)
 		return
 	}
-	r.countDocuments(ctx, stats)
+	r.countDocuments(ctx, batch)
 	r.answer(w, req, http.StatusOK, answer{Accepted: records})
 }
 
@@ -204,12 +205,12 @@ func (r *subscriptionReceiver) answerConsumeError(w http.ResponseWriter, req *ht
 	r.answerError(w, req, http.StatusServiceUnavailable, "the pipeline cannot take this now")
 }
 
-func (r *subscriptionReceiver) countDocuments(ctx context.Context, stats awslogs.SubscriptionStats) {
+func (r *subscriptionReceiver) countDocuments(ctx context.Context, batch awslogs.Batch) {
 	m, attributes := r.metrics, r.attributes()
-	m.ReceiverCloudwatchsubscriptionDecodedBytes.Add(ctx, int64(stats.DecodedBytes), attributes)
-	m.ReceiverCloudwatchsubscriptionDocuments.Add(ctx, int64(stats.Documents-stats.ControlMessages), attributes)
-	m.ReceiverCloudwatchsubscriptionControlMessages.Add(ctx, int64(stats.ControlMessages), attributes)
-	m.ReceiverCloudwatchsubscriptionExcludedRecords.Add(ctx, int64(stats.ExcludedRecords), attributes)
+	m.ReceiverCloudwatchsubscriptionDecodedBytes.Add(ctx, int64(batch.DecodedBytes), attributes)
+	m.ReceiverCloudwatchsubscriptionDocuments.Add(ctx, int64(len(batch.Documents)), attributes)
+	m.ReceiverCloudwatchsubscriptionControlMessages.Add(ctx, int64(batch.ControlMessages), attributes)
+	m.ReceiverCloudwatchsubscriptionExcludedRecords.Add(ctx, int64(batch.ExcludedRecords), attributes)
 }
 
 func (r *subscriptionReceiver) attributes(more ...attribute.KeyValue) metric.MeasurementOption {

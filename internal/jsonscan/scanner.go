@@ -1,7 +1,9 @@
 // Copyright The awsloki Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package awslogs
+// Package jsonscan walks JSON (RFC 8259) from front to back in one pass and builds no tree, so that its memory does not
+// depend on what the input holds.
+package jsonscan
 
 import (
 	"bytes"
@@ -19,31 +21,40 @@ const maxDepth = 128
 
 var errCutShort = errors.New("cut short")
 
-// scanner walks JSON (RFC 8259) from front to back in one pass and builds no tree, so that its memory does not depend
-// on what the input holds. It is strict about structure, and lenient about what it passes over and about characters
+// Scanner reads one buffer. It is strict about structure, and lenient about what it passes over and about characters
 // within strings: those it hands on as they are.
 //
-// Strings are not copied: they are unescaped in place and alias buf. Whoever scans a buffer gives it away.
-type scanner struct {
+// Strings are not copied: they are unescaped in place and alias the buffer. Whoever scans a buffer gives it away, unless
+// only Key, Raw and Skip are used, which leave it as it is.
+type Scanner struct {
 	buf []byte
 	pos int
 }
 
-// errorf says where the scanner stands. It takes no part of the input: that may be somebody's log line.
-func (s *scanner) errorf(format string, args ...any) error {
+// New returns a scanner at the start of buf.
+func New(buf []byte) Scanner { return Scanner{buf: buf} }
+
+// Offset is how many bytes of the buffer were read.
+func (s *Scanner) Offset() int { return s.pos }
+
+// Done says whether only white space is left.
+func (s *Scanner) Done() bool { return s.Peek() == 0 && s.pos == len(s.buf) }
+
+// Errorf says where the scanner stands. It takes no part of the input: that may be somebody's log line.
+func (s *Scanner) Errorf(format string, args ...any) error {
 	return fmt.Errorf("offset %d: %w", s.pos, fmt.Errorf(format, args...))
 }
 
 // expected says what should have come, or that the input ends here.
-func (s *scanner) expected(what string) error {
+func (s *Scanner) expected(what string) error {
 	if s.pos >= len(s.buf) {
-		return s.errorf("%w, expected %s", errCutShort, what)
+		return s.Errorf("%w, expected %s", errCutShort, what)
 	}
-	return s.errorf("expected %s", what)
+	return s.Errorf("expected %s", what)
 }
 
-// peek returns the next byte that is no white space, and 0 at the end.
-func (s *scanner) peek() byte {
+// Peek returns the next byte that is no white space, and 0 at the end.
+func (s *Scanner) Peek() byte {
 	for ; s.pos < len(s.buf); s.pos++ {
 		switch c := s.buf[s.pos]; c {
 		case ' ', '\t', '\n', '\r':
@@ -54,22 +65,22 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// object calls field with each key of the object that comes next; field reads the value.
-func (s *scanner) object(field func(key string) error) error {
-	if s.peek() != '{' {
+// Object calls field with each key of the object that comes next; field reads the value.
+func (s *Scanner) Object(field func(key string) error) error {
+	if s.Peek() != '{' {
 		return s.expected("an object")
 	}
 	s.pos++
-	if s.peek() == '}' {
+	if s.Peek() == '}' {
 		s.pos++
 		return nil
 	}
 	for {
-		key, err := s.key()
+		key, err := s.Key()
 		if err != nil {
 			return err
 		}
-		if s.peek() != ':' {
+		if s.Peek() != ':' {
 			return s.expected("a colon")
 		}
 		s.pos++
@@ -82,27 +93,27 @@ func (s *scanner) object(field func(key string) error) error {
 	}
 }
 
-// key reads a string and leaves the buffer as it is.
-func (s *scanner) key() (string, error) {
-	raw, escaped, err := s.raw()
+// Key reads a string and leaves the buffer as it is.
+func (s *Scanner) Key() (string, error) {
+	raw, escaped, err := s.Raw()
 	if err != nil || !escaped {
 		return alias(raw), err
 	}
-	copied := scanner{buf: bytes.Clone(raw)}
+	copied := New(bytes.Clone(raw))
 	key, err := copied.unescape(0, len(raw))
 	if err != nil {
-		return "", s.errorf("a key ends here that has a bad escape sequence")
+		return "", s.Errorf("a key ends here that has a bad escape sequence")
 	}
-	return key, nil
+	return alias(key), nil
 }
 
-// array calls element before each element of the array that comes next; element reads it.
-func (s *scanner) array(element func() error) error {
-	if s.peek() != '[' {
+// Array calls element before each element of the array that comes next; element reads it.
+func (s *Scanner) Array(element func() error) error {
+	if s.Peek() != '[' {
 		return s.expected("an array")
 	}
 	s.pos++
-	if s.peek() == ']' {
+	if s.Peek() == ']' {
 		s.pos++
 		return nil
 	}
@@ -117,8 +128,8 @@ func (s *scanner) array(element func() error) error {
 }
 
 // next passes the comma before another element, or the bracket that ends them.
-func (s *scanner) next(closing byte) (done bool, err error) {
-	switch s.peek() {
+func (s *Scanner) next(closing byte) (done bool, err error) {
+	switch s.Peek() {
 	case ',':
 		s.pos++
 		return false, nil
@@ -130,28 +141,34 @@ func (s *scanner) next(closing byte) (done bool, err error) {
 	}
 }
 
-// null passes over null, and says whether it stood there.
-func (s *scanner) null() bool {
-	if s.peek() == 'n' && bytes.HasPrefix(s.buf[s.pos:], []byte("null")) {
+// Null passes over null, and says whether it stood there.
+func (s *Scanner) Null() bool {
+	if s.Peek() == 'n' && bytes.HasPrefix(s.buf[s.pos:], []byte("null")) {
 		s.pos += len("null")
 		return true
 	}
 	return false
 }
 
-// optionalStr reads a string, or null as the empty one.
-func (s *scanner) optionalStr() (string, error) {
-	if s.null() {
+// OptionalStr reads a string, or null as the empty one.
+func (s *Scanner) OptionalStr() (string, error) {
+	if s.Null() {
 		return "", nil
 	}
-	return s.str()
+	return s.Str()
 }
 
-// str reads a string. It aliases the buffer.
-func (s *scanner) str() (string, error) {
-	raw, escaped, err := s.raw()
+// Str reads a string. It aliases the buffer.
+func (s *Scanner) Str() (string, error) {
+	b, err := s.Bytes()
+	return alias(b), err
+}
+
+// Bytes reads a string, as the part of the buffer that it aliases.
+func (s *Scanner) Bytes() ([]byte, error) {
+	raw, escaped, err := s.Raw()
 	if err != nil || !escaped {
-		return alias(raw), err
+		return raw, err
 	}
 	end := s.pos - len(`"`)
 	return s.unescape(end-len(raw), end)
@@ -159,19 +176,19 @@ func (s *scanner) str() (string, error) {
 
 // unescape returns the string that stands between start and end with escape sequences. It grows no longer without
 // them, so that it is written where it stands.
-func (s *scanner) unescape(start, end int) (string, error) {
+func (s *Scanner) unescape(start, end int) ([]byte, error) {
 	write := start
 	for read := start; ; {
 		escape := bytes.IndexByte(s.buf[read:end], '\\')
 		if escape < 0 {
 			write += copy(s.buf[write:], s.buf[read:end])
-			return alias(s.buf[start:write]), nil
+			return s.buf[start:write], nil
 		}
 		write += copy(s.buf[write:], s.buf[read:read+escape])
 		read += escape
 		n, size, err := s.appendEscaped(write, read)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		write += n
 		read += size
@@ -180,7 +197,7 @@ func (s *scanner) unescape(start, end int) (string, error) {
 
 // appendEscaped writes what the escape sequence at read stands for to write. It returns how many bytes it wrote and
 // how many the sequence has.
-func (s *scanner) appendEscaped(write, read int) (n, size int, err error) {
+func (s *Scanner) appendEscaped(write, read int) (n, size int, err error) {
 	c := s.buf[read+1] // raw has seen that there is one
 	switch c {
 	case '"', '\\', '/':
@@ -202,7 +219,7 @@ func (s *scanner) appendEscaped(write, read int) (n, size int, err error) {
 		return utf8.EncodeRune(s.buf[write:write+utf8.UTFMax], r), size, nil
 	default:
 		s.pos = read
-		return 0, 0, s.errorf("unknown escape sequence")
+		return 0, 0, s.Errorf("unknown escape sequence")
 	}
 	s.buf[write] = c
 	return 1, 2, nil
@@ -210,12 +227,12 @@ func (s *scanner) appendEscaped(write, read int) (n, size int, err error) {
 
 // escapedRune reads \uXXXX at pos, or two of them that are one surrogate pair. Half a pair becomes the replacement
 // character, as in encoding/json.
-func (s *scanner) escapedRune(pos int) (r rune, size int, err error) {
+func (s *Scanner) escapedRune(pos int) (r rune, size int, err error) {
 	const escapeLen = len(`\uXXXX`)
 	first, ok := hex4(s.buf, pos)
 	if !ok {
 		s.pos = pos
-		return 0, 0, s.errorf("bad \\u escape sequence")
+		return 0, 0, s.Errorf("bad \\u escape sequence")
 	}
 	if !utf16.IsSurrogate(first) {
 		return first, escapeLen, nil
@@ -250,9 +267,9 @@ func hex4(buf []byte, pos int) (rune, bool) {
 	return r, true
 }
 
-// integer reads a number that has neither fraction nor exponent and is not negative.
-func (s *scanner) integer() (int64, error) {
-	if c := s.peek(); c < '0' || '9' < c {
+// Integer reads a number that has neither fraction nor exponent and is not negative.
+func (s *Scanner) Integer() (int64, error) {
+	if c := s.Peek(); c < '0' || '9' < c {
 		return 0, s.expected("a whole number")
 	}
 	var v int64
@@ -262,31 +279,31 @@ func (s *scanner) integer() (int64, error) {
 			break
 		}
 		if v > (math.MaxInt64-9)/10 {
-			return 0, s.errorf("number out of range")
+			return 0, s.Errorf("number out of range")
 		}
 		v = v*10 + int64(c-'0')
 	}
 	if s.pos < len(s.buf) && (s.buf[s.pos] == '.' || s.buf[s.pos]|0x20 == 'e') {
-		return 0, s.errorf("expected a whole number")
+		return 0, s.Errorf("expected a whole number")
 	}
 	return v, nil
 }
 
-// skip passes over the value that comes next, whatever it is.
-func (s *scanner) skip() error { return s.skipNested(0) }
+// Skip passes over the value that comes next, whatever it is.
+func (s *Scanner) Skip() error { return s.skipNested(0) }
 
-func (s *scanner) skipNested(depth int) error {
+func (s *Scanner) skipNested(depth int) error {
 	if depth > maxDepth {
-		return s.errorf("nested more than %d deep", maxDepth)
+		return s.Errorf("nested more than %d deep", maxDepth)
 	}
-	switch c := s.peek(); {
+	switch c := s.Peek(); {
 	case c == '"':
-		_, _, err := s.raw()
+		_, _, err := s.Raw()
 		return err
 	case c == '{':
-		return s.object(func(string) error { return s.skipNested(depth + 1) })
+		return s.Object(func(string) error { return s.skipNested(depth + 1) })
 	case c == '[':
-		return s.array(func() error { return s.skipNested(depth + 1) })
+		return s.Array(func() error { return s.skipNested(depth + 1) })
 	case c == '-' || '0' <= c && c <= '9':
 		for s.pos < len(s.buf) && bytes.IndexByte([]byte("+-.0123456789Ee"), s.buf[s.pos]) >= 0 {
 			s.pos++
@@ -302,9 +319,9 @@ func (s *scanner) skipNested(depth int) error {
 	return s.expected("a value")
 }
 
-// raw reads a string and returns it as it stands between its quotation marks, and whether it has escape sequences.
-func (s *scanner) raw() (raw []byte, escaped bool, err error) {
-	if s.peek() != '"' {
+// Raw reads a string and returns it as it stands between its quotation marks, and whether it has escape sequences.
+func (s *Scanner) Raw() (raw []byte, escaped bool, err error) {
+	if s.Peek() != '"' {
 		return nil, false, s.expected("a string")
 	}
 	start := s.pos + 1
@@ -314,7 +331,7 @@ func (s *scanner) raw() (raw []byte, escaped bool, err error) {
 			next := bytes.IndexByte(s.buf[pos:], '"')
 			if next < 0 {
 				s.pos = len(s.buf)
-				return nil, false, s.errorf("%w in a string", errCutShort)
+				return nil, false, s.Errorf("%w in a string", errCutShort)
 			}
 			quote = pos + next
 		}
