@@ -1,0 +1,155 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package dedup
+
+import (
+	"hash/maphash"
+	"math"
+	"time"
+)
+
+// ack says when a key was acknowledged, in time since the store began. One of the zero key is a gap, which is forgotten in
+// its turn like any other.
+type ack struct {
+	key Key
+	at  time.Duration
+}
+
+// ring holds the newest acks, the oldest of which is forgotten first. Every ack has a number, which it keeps: those from
+// first up to next are in the ring. A key may be there several times, if it came again after the window; the newest counts.
+//
+// A map of Go's would find the keys as well, but grows to twice its size as keys come and go: a million of them took it 112
+// bytes each, besides those of the acks.
+type ring struct {
+	window time.Duration
+	max    uint64
+
+	// acks has the ack of a number in the slot that is the number's remainder. It grows with use.
+	acks        []ack
+	first, next uint64
+
+	// newest has a list of slots for every bucket of keys, newest first: the first slot of each, and older has the slot
+	// that follows a slot. Both count slots from 1, for 0 ends a list.
+	newest, older []uint32
+	seed          maphash.Seed
+}
+
+const (
+	// firstSlots is how many slots there are when the first key comes.
+	firstSlots = 64
+	maxSlots   = math.MaxUint32 - 1
+)
+
+func newRing(window time.Duration, maxEntries int) ring {
+	return ring{window: window, max: uint64(min(max(maxEntries, 1), maxSlots)), seed: maphash.MakeSeed()}
+}
+
+// has says whether the key was acknowledged within the window.
+func (r *ring) has(key Key, now time.Duration) bool {
+	if r.first == r.next {
+		return false
+	}
+	for slot := r.newest[r.bucket(key)]; slot != 0; slot = r.older[slot-1] {
+		if found := &r.acks[slot-1]; found.key == key {
+			return r.isWithin(found, now)
+		}
+	}
+	return false
+}
+
+func (r *ring) isWithin(a *ack, now time.Duration) bool { return now-a.at <= r.window }
+
+// add records that the key is acknowledged now. It forgets two old acks at most: who comes after a pause is not to wait
+// until all that came before it is forgotten.
+func (r *ring) add(key Key, now time.Duration) {
+	for range 2 {
+		if r.first == r.next || r.isWithin(r.ack(r.first), now) {
+			break
+		}
+		r.forget()
+	}
+	r.push(ack{key, now})
+}
+
+// skipTo gives the next ack this number, if it is not yet beyond it, with gaps up to there. Whoever calls it sees to it
+// that it is not too far.
+func (r *ring) skipTo(number uint64) {
+	if r.first == r.next && r.next < number {
+		r.first, r.next = number, number
+	}
+	for r.next < number {
+		r.push(ack{})
+	}
+}
+
+func (r *ring) push(a ack) {
+	used := r.next - r.first
+	switch {
+	case used == r.max:
+		r.forget()
+	case used == uint64(len(r.acks)):
+		r.grow()
+	}
+	r.next++
+	*r.ack(r.next - 1) = a
+	r.link(r.next - 1)
+}
+
+// forget forgets the oldest ack.
+func (r *ring) forget() {
+	r.unlink(r.first)
+	r.first++
+}
+
+func (r *ring) ack(number uint64) *ack { return &r.acks[r.slot(number)] }
+
+func (r *ring) slot(number uint64) uint64 { return number % uint64(len(r.acks)) }
+
+func (r *ring) bucket(key Key) uint64 {
+	return maphash.Bytes(r.seed, key[:]) & uint64(len(r.newest)-1)
+}
+
+// link has the ack of this number found. All others in the ring are older.
+func (r *ring) link(number uint64) {
+	slot := r.slot(number)
+	if r.acks[slot].key.isZero() {
+		return
+	}
+	head := &r.newest[r.bucket(r.acks[slot].key)]
+	r.older[slot], *head = *head, uint32(slot)+1
+}
+
+// unlink has the ack of this number no longer found. It is the oldest in the ring, and therefore the last of its list.
+func (r *ring) unlink(number uint64) {
+	slot := r.slot(number)
+	if r.acks[slot].key.isZero() {
+		return
+	}
+	link := &r.newest[r.bucket(r.acks[slot].key)]
+	for *link != uint32(slot)+1 {
+		link = &r.older[*link-1]
+	}
+	*link = 0
+}
+
+// grow doubles the slots, as far as they may.
+func (r *ring) grow() {
+	old := *r
+	slots := min(max(2*uint64(len(old.acks)), firstSlots), r.max)
+	r.acks, r.older = make([]ack, slots), make([]uint32, slots)
+	r.newest = make([]uint32, atLeast(slots))
+	for number := r.first; number < r.next; number++ {
+		*r.ack(number) = *old.ack(number)
+		r.link(number)
+	}
+}
+
+// atLeast is the least power of two that is not less than n.
+func atLeast(n uint64) uint64 {
+	power := uint64(1)
+	for power < n {
+		power *= 2
+	}
+	return power
+}
