@@ -15,6 +15,10 @@ const (
 	AttributeLogGroupNames  = "aws.log.group.names"
 	AttributeLogStreamNames = "aws.log.stream.names"
 
+	// The object in S3 that a line is from.
+	AttributeS3Bucket = "aws.s3.bucket"
+	AttributeS3Key    = "aws.s3.key"
+
 	// AttributeLogRecordUID is on the record: an id that is the same at every delivery of one event.
 	AttributeLogRecordUID = "log.record.uid"
 )
@@ -35,4 +39,6 @@ const (
 	providerAWS = "aws"
 	// TypeCloudWatch is the AttributeLogType of events from CloudWatch Logs.
 	TypeCloudWatch = "cloudwatch"
+	// TypeS3 is that of the lines of objects in S3 whose format is not known.
+	TypeS3 = "s3"
 )

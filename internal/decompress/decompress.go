@@ -10,11 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/golang/snappy"
 	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
 )
 
 // ErrTooLarge is in the chain of every error that says that input decodes to more than its limit.
@@ -45,6 +43,8 @@ func (l Limits) tooLarge() error {
 // maxGzipLayers is how often one input may be compressed: once by AWS, and once more by whatever carried it.
 const maxGzipLayers = 2
 
+var errTooManyLayers = corruptError{fmt.Errorf("gzip within gzip, more than %d times", maxGzipLayers)}
+
 // IsGzip says whether data begins as gzip does.
 func IsGzip(data []byte) bool {
 	return len(data) >= 2 && data[0] == 0x1f && data[1] == 0x8b
@@ -55,7 +55,7 @@ func IsGzip(data []byte) bool {
 func Gzip(data []byte, limits Limits) ([]byte, error) {
 	for layer := 0; IsGzip(data); layer++ {
 		if layer == maxGzipLayers {
-			return nil, fmt.Errorf("gzip within gzip, more than %d times", maxGzipLayers)
+			return nil, errTooManyLayers
 		}
 		inflated, err := gunzip(data, limits)
 		if err != nil {
@@ -108,33 +108,24 @@ func Snappy(data []byte, limits Limits) ([]byte, error) {
 // https://github.com/google/snappy/blob/main/format_description.txt
 const maxSnappyRatio = 64
 
-var gzipReaders sync.Pool
-
 func gunzip(data []byte, limits Limits) ([]byte, error) {
 	src := bytes.NewReader(data)
-	zr, err := newGzipReader(src)
+	layer, err := newMembers(src)
 	if err != nil {
-		return nil, fmt.Errorf("gzip header: %w", corrupt(err))
+		return nil, fmt.Errorf("gzip %w", err)
 	}
 	defer func() {
 		src.Reset(nil) // for the pool is not to keep data alive
-		gzipReaders.Put(zr)
+		layer.release()
 	}()
-	out, err := readAll(zr, limits, sizeHint(data, limits.MaxBytes), func() error {
+	out, err := readAll(layer, limits, sizeHint(data, limits.MaxBytes), func() error {
 		src.Reset(data)
-		return zr.Reset(src)
+		return layer.restart()
 	})
 	if errors.Is(err, ErrCorrupt) {
 		return nil, fmt.Errorf("gzip, %w", err)
 	}
 	return out, err
-}
-
-func newGzipReader(src io.Reader) (*gzip.Reader, error) {
-	if zr, ok := gzipReaders.Get().(*gzip.Reader); ok {
-		return zr, zr.Reset(src)
-	}
-	return gzip.NewReader(src)
 }
 
 // measuredSize is up to where a buffer grows with what it is to hold. What turns out to be larger is decoded to its end

@@ -97,14 +97,14 @@ func (s *Scanner) Object(field func(key string) error) error {
 func (s *Scanner) Key() (string, error) {
 	raw, escaped, err := s.Raw()
 	if err != nil || !escaped {
-		return alias(raw), err
+		return Alias(raw), err
 	}
 	copied := New(bytes.Clone(raw))
 	key, err := copied.unescape(0, len(raw))
 	if err != nil {
 		return "", s.Errorf("a key ends here that has a bad escape sequence")
 	}
-	return alias(key), nil
+	return Alias(key), nil
 }
 
 // Array calls element before each element of the array that comes next; element reads it.
@@ -161,7 +161,7 @@ func (s *Scanner) OptionalStr() (string, error) {
 // Str reads a string. It aliases the buffer.
 func (s *Scanner) Str() (string, error) {
 	b, err := s.Bytes()
-	return alias(b), err
+	return Alias(b), err
 }
 
 // Bytes reads a string, as the part of the buffer that it aliases.
@@ -344,7 +344,7 @@ func (s *Scanner) Raw() (raw []byte, escaped bool, err error) {
 	}
 }
 
-// alias is b as a string, without a copy: b must not be written to any more.
-func alias(b []byte) string {
+// Alias is b as a string, without a copy: b must not be written to any more.
+func Alias(b []byte) string {
 	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // it is what this function is for
 }
