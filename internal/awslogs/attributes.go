@@ -31,6 +31,8 @@ const (
 	AttributePolicyLevel = "aws.log.subscription_filter.policy_level"
 	// AttributeLogType says what kind of log this is: TypeCloudWatch here, the format for objects in S3.
 	AttributeLogType = "aws.log.type"
+	// AttributeLogSource says which of the sources of its type a log is from.
+	AttributeLogSource = "aws.log.source"
 	// extractedFieldPrefix stands before the names of the fields that a filter pattern captured.
 	extractedFieldPrefix = "aws.log.extracted_fields."
 )
@@ -41,4 +43,6 @@ const (
 	TypeCloudWatch = "cloudwatch"
 	// TypeS3 is that of the lines of objects in S3 whose format is not known.
 	TypeS3 = "s3"
+	// TypeFirehose is that of lines which Firehose delivers without a message of CloudWatch Logs around them.
+	TypeFirehose = "firehose"
 )

@@ -31,6 +31,13 @@ func (o Options) limits() decompress.Limits {
 	return decompress.Limits{MaxBytes: o.MaxDecodedBytes, Reserve: o.Reserve}
 }
 
+func (o Options) reserve(bytes int64) error {
+	if o.Reserve == nil {
+		return nil
+	}
+	return o.Reserve(bytes)
+}
+
 // recordMemory is about what a log record takes besides its strings, which alias the payload.
 const recordMemory = 256
 
@@ -39,10 +46,10 @@ const reservedRecords = 256
 
 // reserveRecord asks for the memory of one record more, when records are there already.
 func (o Options) reserveRecord(records int) error {
-	if o.Reserve == nil || records%reservedRecords != 0 {
+	if records%reservedRecords != 0 {
 		return nil
 	}
-	return o.Reserve(reservedRecords * recordMemory)
+	return o.reserve(reservedRecords * recordMemory)
 }
 
 // Batch is what a payload holds: log records, and the documents that they came in.
@@ -65,6 +72,15 @@ type Document struct {
 	ID ID
 	// Resources and Records are how many of them are in Logs.
 	Resources, Records int
+}
+
+// Records is how many records the documents have.
+func (b *Batch) Records() int {
+	records := 0
+	for _, document := range b.Documents {
+		records += document.Records
+	}
+	return records
 }
 
 // Drop removes from Logs what is of the documents that drop names by their place in Documents, which stays as it is. To
