@@ -11,6 +11,8 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/awsloki/awsloki/internal/jsonscan"
 )
 
 // Numbers of the fields of push.proto that are read. All others are passed over: the format of a request, the hash of a
@@ -81,7 +83,7 @@ func (d *pushDecoder) protoEntry(m protoMessage) error {
 		case numberTimestamp:
 			err = timestamp.merge(m.message())
 		case numberLine:
-			d.entry.line = alias(m.bytes())
+			d.entry.line = jsonscan.Alias(m.bytes())
 		case numberMetadata:
 			err = d.entry.protoMetadata(m.message())
 		default:
@@ -116,7 +118,7 @@ func (e *pushEntry) protoMetadata(m protoMessage) error {
 	if m.err != nil {
 		return m.err
 	}
-	return e.addMetadata(alias(name), alias(value))
+	return e.addMetadata(jsonscan.Alias(name), jsonscan.Alias(value))
 }
 
 // protoTimestamp is a google.protobuf.Timestamp.

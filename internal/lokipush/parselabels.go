@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"strconv"
 	"unicode/utf8"
-	"unsafe"
+
+	"github.com/awsloki/awsloki/internal/jsonscan"
 )
 
 // maxStreamLabels bounds the labels of one stream, each of which becomes an attribute. Loki takes 15 as it is delivered,
@@ -109,7 +110,7 @@ func (s *labelScanner) name(has func(c byte) bool) string {
 	for s.pos < len(s.buf) && has(s.buf[s.pos]) {
 		s.pos++
 	}
-	return alias(s.buf[start:s.pos])
+	return jsonscan.Alias(s.buf[start:s.pos])
 }
 
 func (s *labelScanner) labelSet() error {
@@ -184,7 +185,7 @@ func (s *labelScanner) quoted() (string, error) {
 		}
 	}
 	s.pos = end + 1
-	return alias(raw), nil
+	return jsonscan.Alias(raw), nil
 }
 
 // closingQuote returns where the string ends that begins at start, and whether it has escape sequences. Negative: it does
@@ -222,7 +223,7 @@ func unescape(raw []byte, quote byte) (unescaped []byte, ok bool) {
 		}
 		write += copy(raw[write:], raw[read:read+escape])
 		read += escape
-		c, multibyte, tail, err := strconv.UnquoteChar(alias(raw[read:]), quote)
+		c, multibyte, tail, err := strconv.UnquoteChar(jsonscan.Alias(raw[read:]), quote)
 		if err != nil {
 			return nil, false
 		}
@@ -234,9 +235,4 @@ func unescape(raw []byte, quote byte) (unescaped []byte, ok bool) {
 			write++
 		}
 	}
-}
-
-// alias is b as a string, without a copy: b must not be written to any more.
-func alias(b []byte) string {
-	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // it is what this function is for
 }
