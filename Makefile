@@ -117,7 +117,7 @@ fuzz: ## Run every fuzz target for FUZZTIME
 	@grep -rlE '^func Fuzz' --include='*_test.go' exporter internal lambdaforwarder processor receiver | while read -r file; do \
 		grep -oE '^func Fuzz[A-Za-z0-9]*' $$file | cut -d' ' -f2 | while read -r target; do \
 			echo "$$target in $$(dirname $$file)"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$file) || exit 1; \
 		done || exit 1; \
 	done
 

@@ -199,5 +199,5 @@ func TestOwnLogGroup(t *testing.T) {
 	assert.Zero(t, lines)
 	metrics, err := p.collector.Metrics(t.Context())
 	require.NoError(t, err)
-	assert.InDelta(t, 3, metrics.Sum("otelcol_receiver_cloudwatchsubscription_excluded_records"), 0)
+	assert.InDelta(t, 3, metrics.Sum("otelcol_receiver_cloudwatchsubscription_records", "outcome", "excluded"), 0)
 }

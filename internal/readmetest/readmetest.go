@@ -26,7 +26,7 @@ const file = "README.md"
 const module = "github.com/awsloki/awsloki/"
 
 var (
-	settingRow = regexp.MustCompile("(?m)^\\| `([a-z_:]+)` \\| ([^|]+) \\|")
+	settingRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_:]+)` \\| ([^|]+) \\|")
 	yamlBlock  = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 	quoted     = regexp.MustCompile("^`(.+)`$")
 )

@@ -5,7 +5,9 @@ package cloudwatchsubscriptionreceiver
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -41,7 +43,14 @@ func TestLoadConfig(t *testing.T) {
 		Config: configtls.Config{CertFile: "server.crt", KeyFile: "server.key"},
 	})
 	want.SubscriptionPath = "/logs"
+	want.FirehosePath = "/firehose"
+	want.S3Path = ""
+	want.LokiPushPath = "/push"
+	want.FirehoseAccessKey = "key"
 	want.MaxDecodedBytes = 2 << 20
+	want.MaxInFlightBytes = 128 << 20
+	storage := component.MustNewID("file_storage")
+	want.Dedup = DedupConfig{Window: 2 * time.Hour, MaxEntries: 1000, Storage: &storage}
 	assert.Equal(t, want, load("cloudwatchsubscription/all"))
 
 	assert.Equal(t, "/run/awsloki.sock", load("cloudwatchsubscription/socket").ServerConfig.NetAddr.Endpoint)
@@ -68,8 +77,24 @@ func TestInvalidConfig(t *testing.T) {
 	f("max_request_body_size", -1, "`max_request_body_size` must not be negative, found -1")
 	f("max_decoded_bytes", 0, "`max_decoded_bytes` must be positive, found 0")
 	f("max_decoded_bytes", "64MiB", "'max_decoded_bytes'")
-	f("subscription_path", "", "`subscription_path` is empty, and there is no other input")
+	f("max_in_flight_bytes", 0, "`max_in_flight_bytes` must be positive, found 0")
+	f("dedup::window", "-1s", "`window` must not be negative, found -1s")
+	f("dedup::max_entries", 0, "`max_entries` must be positive, found 0; `window: 0` switches dedup off")
+	f("firehose_access_key", strings.Repeat("x", 4097), "`firehose_access_key` must have at most 4096 characters, found 4097")
+	f("s3_path", "/firehose/v1", "`s3_path` must not be /firehose/v1, which is the path of `firehose_path`")
+	f("loki_push_path", "/ready", "`loki_push_path` must not be /ready, which is the path of the health check")
 	f("subscription_path", "logs", "`subscription_path` must begin with a slash, found \"logs\"")
 	f("subscription_path", "/ready", "`subscription_path` must not be /ready")
 	f("subscription_paths", "/a", "subscription_paths")
+
+	config := createDefaultConfig().(*Config)
+	config.FirehoseAccessKey, config.FirehosePath = "key", ""
+	require.ErrorContains(t, confmap.Validate(config), "`firehose_access_key` is set, but `firehose_path` is empty")
+	config.FirehoseAccessKey, config.SubscriptionPath, config.S3Path = "", "", ""
+	require.NoError(t, confmap.Validate(config), "one input will do")
+	config.LokiPushPath = ""
+	require.ErrorContains(t, confmap.Validate(config), "are empty: the receiver would take nothing")
+	config = createDefaultConfig().(*Config)
+	config.Dedup = DedupConfig{}
+	require.NoError(t, confmap.Validate(config), "dedup is off")
 }

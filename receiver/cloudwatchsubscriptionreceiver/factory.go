@@ -18,7 +18,13 @@ import (
 const (
 	defaultEndpoint         = "localhost:3500"
 	defaultSubscriptionPath = "/cloudwatch/v1/subscription"
+	defaultFirehosePath     = "/firehose/v1"
+	defaultS3Path           = "/s3/v1/object"
+	defaultLokiPushPath     = "/loki/api/v1/push"
 	defaultMaxDecodedBytes  = 64 << 20
+	defaultMaxInFlightBytes = 64 << 20
+	defaultDedupWindow      = time.Hour
+	defaultDedupMaxEntries  = 1_000_000
 	// defaultMaxRequestBody is what confighttp has for a default of its own. Stated here so that the configuration shows it.
 	defaultMaxRequestBody = 20 << 20
 	defaultReadTimeout    = time.Minute
@@ -42,7 +48,12 @@ func createDefaultConfig() component.Config {
 	return &Config{
 		ServerConfig:     server,
 		SubscriptionPath: defaultSubscriptionPath,
+		FirehosePath:     defaultFirehosePath,
+		S3Path:           defaultS3Path,
+		LokiPushPath:     defaultLokiPushPath,
 		MaxDecodedBytes:  defaultMaxDecodedBytes,
+		MaxInFlightBytes: defaultMaxInFlightBytes,
+		Dedup:            DedupConfig{Window: defaultDedupWindow, MaxEntries: defaultDedupMaxEntries},
 	}
 }
 

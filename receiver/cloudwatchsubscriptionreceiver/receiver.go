@@ -13,15 +13,22 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/budget"
+	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/dedup"
 	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/metadata"
 )
 
 // transport is what the Collector's own metrics call the way that the data came.
 const transport = "http"
+
+// maxRequestRatio is how many times max_decoded_bytes, or its default if that is more, one request may take while it is in
+// flight, along with the records that it is decoded to. What takes more is very many very short lines.
+const maxRequestRatio = 4
 
 type subscriptionReceiver struct {
 	config    *Config
@@ -31,7 +38,13 @@ type subscriptionReceiver struct {
 	metrics   *metadata.TelemetryBuilder
 
 	// id tells the metrics of several receivers apart.
-	id attribute.KeyValue
+	id        attribute.KeyValue
+	component component.ID
+
+	inputs map[string]*input
+	budget *budget.Budget
+	// dedup is nil until Start, and where second deliveries are handed on.
+	dedup *dedup.Store
 
 	// server is nil until Start.
 	server *http.Server
@@ -52,18 +65,25 @@ func newSubscriptionReceiver(set receiver.Settings, config *Config, next consume
 	if err != nil {
 		return nil, err
 	}
-	return &subscriptionReceiver{
+	r := &subscriptionReceiver{
 		config:    config,
 		next:      next,
 		telemetry: set.TelemetrySettings,
 		obsreport: obsreport,
 		metrics:   metrics,
 		id:        attribute.String("receiver", set.ID.String()),
-	}, nil
+		component: set.ID,
+		budget:    budget.New(config.MaxInFlightBytes, maxRequestRatio*max(config.MaxDecodedBytes, defaultMaxDecodedBytes)),
+	}
+	r.inputs = r.makeInputs()
+	return r, nil
 }
 
 // Start listens before it returns. A server that fails later reports the receiver's status as a fatal error.
 func (r *subscriptionReceiver) Start(ctx context.Context, host component.Host) error {
+	if err := r.openDedup(ctx, host); err != nil {
+		return err
+	}
 	server, err := r.newServer(ctx, host)
 	if err != nil {
 		return fmt.Errorf("make the HTTP server: %w", err)
@@ -81,17 +101,45 @@ func (r *subscriptionReceiver) Start(ctx context.Context, host component.Host) e
 	return nil
 }
 
+// openDedup opens the memory of what was acknowledged, if there is to be one.
+func (r *subscriptionReceiver) openDedup(ctx context.Context, host component.Host) error {
+	config := r.config.Dedup
+	switch {
+	case config.Window == 0:
+		return nil
+	case config.Storage == nil:
+		r.dedup = dedup.New(config.Window, config.MaxEntries)
+		return nil
+	}
+	extension, ok := host.GetExtensions()[*config.Storage].(storage.Extension)
+	if !ok {
+		return fmt.Errorf("`dedup::storage`: %q is no storage extension that the service has", config.Storage)
+	}
+	client, err := extension.GetClient(ctx, component.KindReceiver, r.component, "dedup")
+	if err != nil {
+		return fmt.Errorf("`dedup::storage`: open %q: %w", config.Storage, err)
+	}
+	r.dedup, err = dedup.Open(ctx, config.Window, config.MaxEntries, client, r.telemetry.Logger)
+	if err != nil {
+		return fmt.Errorf("`dedup::storage`: read from %q: %w", config.Storage, err)
+	}
+	return nil
+}
+
 // Shutdown takes no new requests and waits for the answers to those that it has. When ctx is done before, their
 // connections are cut. Nothing is handed on any more when it returns.
 func (r *subscriptionReceiver) Shutdown(ctx context.Context) error {
 	defer r.metrics.Shutdown()
-	if r.server == nil {
-		return nil
+	var err error
+	if r.server != nil {
+		err = r.server.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, r.server.Close())
+		}
+		r.serving.Wait()
 	}
-	err := r.server.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, r.server.Close())
+	if r.dedup != nil {
+		err = errors.Join(err, r.dedup.Close(ctx))
 	}
-	r.serving.Wait()
 	return err
 }

@@ -218,7 +218,7 @@ func TestRefused(t *testing.T) {
 	assert.Equal(t, 405, resp.StatusCode)
 	assert.Equal(t, "POST", resp.Header.Get("Allow"))
 	assert.JSONEq(t, `{"accepted":0,"error":"method not allowed"}`, text)
-	resp, text = s.do(http.MethodPost, "/loki/api/v1/push", bytes.NewReader(good))
+	resp, text = s.do(http.MethodPost, "/elsewhere", bytes.NewReader(good))
 	assert.Equal(t, 404, resp.StatusCode)
 	assert.JSONEq(t, `{"accepted":0,"error":"no such path"}`, text)
 
@@ -357,17 +357,29 @@ func TestMetrics(t *testing.T) {
 	s.post(body)
 	s.post(own, forwarderLogGroupHeader, "/aws/lambda/f")
 	s.post([]byte("nonsense"))
+	s.post(two)
 
-	points := func(value int64) []metricdata.DataPoint[int64] {
-		return []metricdata.DataPoint[int64]{{Value: value, Attributes: attribute.NewSet(attribute.String("receiver", s.id))}}
+	points := func(values map[string]int64) (points []metricdata.DataPoint[int64]) {
+		for outcome, value := range values {
+			set := []attribute.KeyValue{attribute.String("receiver", s.id), attribute.String("input", "subscription")}
+			if outcome != "" {
+				set = append(set, attribute.String("outcome", outcome))
+			}
+			points = append(points, metricdata.DataPoint[int64]{Value: value, Attributes: attribute.NewSet(set...)})
+		}
+		return points
 	}
 	ignore := []metricdatatest.Option{metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars()}
-	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDocuments(t, tel, points(2), ignore...)
-	metadatatest.AssertEqualReceiverCloudwatchsubscriptionControlMessages(t, tel, points(1), ignore...)
-	metadatatest.AssertEqualReceiverCloudwatchsubscriptionExcludedRecords(t, tel, points(1), ignore...)
-	metadatatest.AssertEqualReceiverCloudwatchsubscriptionRequestBytes(t, tel, points(int64(len(body)+len(own)+len("nonsense"))), ignore...)
-	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDecodedBytes(t, tel, points(int64(len(two)+len(control)+len(own))), ignore...)
-	assert.Equal(t, map[int64]int64{200: 2, 400: 1}, requestsByStatus(t, tel))
+	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDocuments(t, tel, points(map[string]int64{"accepted": 2, "repeated": 1}), ignore...)
+	metadatatest.AssertEqualReceiverCloudwatchsubscriptionRecords(t, tel, points(map[string]int64{"accepted": 2, "repeated": 2, "excluded": 1}), ignore...)
+	metadatatest.AssertEqualReceiverCloudwatchsubscriptionControlMessages(t, tel, points(map[string]int64{"": 1}), ignore...)
+	metadatatest.AssertEqualReceiverCloudwatchsubscriptionRequestBytes(t, tel,
+		points(map[string]int64{"": int64(len(body) + len(own) + len("nonsense") + len(two))}), ignore...)
+	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDecodedBytes(t, tel,
+		points(map[string]int64{"accepted": int64(len(two) + len(control) + len(own)), "repeated": int64(len(two))}), ignore...)
+	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDecodeFailures(t, tel, []metricdata.DataPoint[int64]{{Value: 1, Attributes: attribute.NewSet(
+		attribute.String("receiver", s.id), attribute.String("input", "subscription"), attribute.String("reason", "malformed"))}}, ignore...)
+	assert.Equal(t, map[int64]int64{200: 3, 400: 1}, requestsByStatus(t, tel))
 }
 
 // Shutdown waits for the answers to the requests that are there.

@@ -27,9 +27,10 @@ type TelemetryBuilder struct {
 	mu                                            sync.Mutex
 	registrations                                 []metric.Registration
 	ReceiverCloudwatchsubscriptionControlMessages metric.Int64Counter
+	ReceiverCloudwatchsubscriptionDecodeFailures  metric.Int64Counter
 	ReceiverCloudwatchsubscriptionDecodedBytes    metric.Int64Counter
 	ReceiverCloudwatchsubscriptionDocuments       metric.Int64Counter
-	ReceiverCloudwatchsubscriptionExcludedRecords metric.Int64Counter
+	ReceiverCloudwatchsubscriptionRecords         metric.Int64Counter
 	ReceiverCloudwatchsubscriptionRequestBytes    metric.Int64Counter
 	ReceiverCloudwatchsubscriptionRequests        metric.Int64Counter
 }
@@ -69,21 +70,27 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{message}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ReceiverCloudwatchsubscriptionDecodeFailures, err = builder.meter.Int64Counter(
+		"otelcol_receiver_cloudwatchsubscription_decode_failures",
+		metric.WithDescription("Number of requests that could not be read, by reason. [Alpha]"),
+		metric.WithUnit("{request}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverCloudwatchsubscriptionDecodedBytes, err = builder.meter.Int64Counter(
 		"otelcol_receiver_cloudwatchsubscription_decoded_bytes",
-		metric.WithDescription("Size of the requests that were accepted, as JSON. [Alpha]"),
+		metric.WithDescription("Size of what was decoded, without compression. What is repeated only in part counts as a whole. [Alpha]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverCloudwatchsubscriptionDocuments, err = builder.meter.Int64Counter(
 		"otelcol_receiver_cloudwatchsubscription_documents",
-		metric.WithDescription("Number of subscription messages with log events that were accepted. [Alpha]"),
-		metric.WithUnit("{message}"),
+		metric.WithDescription("Number of documents, which are subscription messages with log events, the lines of a Firehose request that are in no message, pieces of S3 objects, and streams of push requests. [Alpha]"),
+		metric.WithUnit("{document}"),
 	)
 	errs = errors.Join(errs, err)
-	builder.ReceiverCloudwatchsubscriptionExcludedRecords, err = builder.meter.Int64Counter(
-		"otelcol_receiver_cloudwatchsubscription_excluded_records",
-		metric.WithDescription("Number of log events left out because they are of the forwarder's own log group. [Alpha]"),
+	builder.ReceiverCloudwatchsubscriptionRecords, err = builder.meter.Int64Counter(
+		"otelcol_receiver_cloudwatchsubscription_records",
+		metric.WithDescription("Number of log events and lines. [Alpha]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)

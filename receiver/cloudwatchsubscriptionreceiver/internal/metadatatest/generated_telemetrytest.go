@@ -37,10 +37,26 @@ func AssertEqualReceiverCloudwatchsubscriptionControlMessages(t *testing.T, tt *
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
+func AssertEqualReceiverCloudwatchsubscriptionDecodeFailures(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_receiver_cloudwatchsubscription_decode_failures",
+		Description: "Number of requests that could not be read, by reason. [Alpha]",
+		Unit:        "{request}",
+		Data: metricdata.Sum[int64]{
+			Temporality: metricdata.CumulativeTemporality,
+			IsMonotonic: true,
+			DataPoints:  dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_receiver_cloudwatchsubscription_decode_failures")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
 func AssertEqualReceiverCloudwatchsubscriptionDecodedBytes(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_cloudwatchsubscription_decoded_bytes",
-		Description: "Size of the requests that were accepted, as JSON. [Alpha]",
+		Description: "Size of what was decoded, without compression. What is repeated only in part counts as a whole. [Alpha]",
 		Unit:        "By",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -56,8 +72,8 @@ func AssertEqualReceiverCloudwatchsubscriptionDecodedBytes(t *testing.T, tt *com
 func AssertEqualReceiverCloudwatchsubscriptionDocuments(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_cloudwatchsubscription_documents",
-		Description: "Number of subscription messages with log events that were accepted. [Alpha]",
-		Unit:        "{message}",
+		Description: "Number of documents, which are subscription messages with log events, the lines of a Firehose request that are in no message, pieces of S3 objects, and streams of push requests. [Alpha]",
+		Unit:        "{document}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -69,10 +85,10 @@ func AssertEqualReceiverCloudwatchsubscriptionDocuments(t *testing.T, tt *compon
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
-func AssertEqualReceiverCloudwatchsubscriptionExcludedRecords(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+func AssertEqualReceiverCloudwatchsubscriptionRecords(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
-		Name:        "otelcol_receiver_cloudwatchsubscription_excluded_records",
-		Description: "Number of log events left out because they are of the forwarder's own log group. [Alpha]",
+		Name:        "otelcol_receiver_cloudwatchsubscription_records",
+		Description: "Number of log events and lines. [Alpha]",
 		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -80,7 +96,7 @@ func AssertEqualReceiverCloudwatchsubscriptionExcludedRecords(t *testing.T, tt *
 			DataPoints:  dps,
 		},
 	}
-	got, err := tt.GetMetric("otelcol_receiver_cloudwatchsubscription_excluded_records")
+	got, err := tt.GetMetric("otelcol_receiver_cloudwatchsubscription_records")
 	require.NoError(t, err)
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }

@@ -20,12 +20,16 @@ func TestSetupTelemetry(t *testing.T) {
 	require.NoError(t, err)
 	defer tb.Shutdown()
 	tb.ReceiverCloudwatchsubscriptionControlMessages.Add(context.Background(), 1)
+	tb.ReceiverCloudwatchsubscriptionDecodeFailures.Add(context.Background(), 1)
 	tb.ReceiverCloudwatchsubscriptionDecodedBytes.Add(context.Background(), 1)
 	tb.ReceiverCloudwatchsubscriptionDocuments.Add(context.Background(), 1)
-	tb.ReceiverCloudwatchsubscriptionExcludedRecords.Add(context.Background(), 1)
+	tb.ReceiverCloudwatchsubscriptionRecords.Add(context.Background(), 1)
 	tb.ReceiverCloudwatchsubscriptionRequestBytes.Add(context.Background(), 1)
 	tb.ReceiverCloudwatchsubscriptionRequests.Add(context.Background(), 1)
 	AssertEqualReceiverCloudwatchsubscriptionControlMessages(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverCloudwatchsubscriptionDecodeFailures(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverCloudwatchsubscriptionDecodedBytes(t, testTel,
@@ -34,7 +38,7 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualReceiverCloudwatchsubscriptionDocuments(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
-	AssertEqualReceiverCloudwatchsubscriptionExcludedRecords(t, testTel,
+	AssertEqualReceiverCloudwatchsubscriptionRecords(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverCloudwatchsubscriptionRequestBytes(t, testTel,

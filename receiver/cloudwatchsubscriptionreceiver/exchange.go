@@ -1,0 +1,279 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cloudwatchsubscriptionreceiver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/client"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/awsloki/awsloki/internal/awslogs"
+	"github.com/awsloki/awsloki/internal/decompress"
+	"github.com/awsloki/awsloki/internal/tenant"
+	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/budget"
+)
+
+// Headers of docs/forwarding-protocol.md.
+const (
+	regionHeader            = "X-Awsloki-Region"
+	forwarderLogGroupHeader = "X-Awsloki-Forwarder-Log-Group"
+)
+
+// retryAfter is what senders are asked to wait while the pipeline cannot take more. A forwarder is billed for the time
+// that it waits.
+const retryAfter = time.Second
+
+// input is one of the ways in which logs arrive.
+type input struct {
+	// name is what metrics call it.
+	name string
+	// take takes what a request brings.
+	take func(x *exchange) outcome
+	// write writes an answer.
+	write func(w http.ResponseWriter, req *http.Request, o outcome)
+
+	// raw inputs read bodies as they came. Of those, keyed ones check credentials themselves.
+	raw, keyed bool
+	// streams is of inputs that hand on while they read.
+	streams bool
+	// maxBody is the most bytes that a body may have as it comes. 0: any number.
+	maxBody int64
+}
+
+// nowhere is the input of requests to other paths.
+var nowhere = &input{
+	name:  "none",
+	take:  func(*exchange) outcome { return outcome{status: http.StatusNotFound, message: "no such path"} },
+	write: writeJSON,
+}
+
+// makeInputs returns the inputs by their paths.
+func (r *subscriptionReceiver) makeInputs() map[string]*input {
+	config := r.config
+	maxBody := config.ServerConfig.MaxRequestBodySize
+	if maxBody == 0 {
+		maxBody = defaultMaxRequestBody
+	}
+	inputs := map[string]*input{
+		config.SubscriptionPath: {name: "subscription", take: r.takeSubscription, write: writeJSON, maxBody: maxBody},
+		config.FirehosePath: {
+			name: "firehose", take: r.takeFirehose, write: writeFirehose, maxBody: awslogs.MaxFirehoseBody,
+			raw: true, keyed: config.FirehoseAccessKey != "",
+		},
+		config.S3Path:       {name: "s3", take: r.takeObject, write: writeJSON, raw: true, streams: true},
+		config.LokiPushPath: {name: "loki_push", take: r.takeLokiPush, write: writeLokiPush, raw: true, maxBody: maxBody},
+	}
+	delete(inputs, "")
+	return inputs
+}
+
+func (r *subscriptionReceiver) inputOf(req *http.Request) *input {
+	if in, ok := r.inputs[req.URL.Path]; ok {
+		return in
+	}
+	return nowhere
+}
+
+// exchange is one request that is being served.
+type exchange struct {
+	receiver *subscriptionReceiver
+	input    *input
+	req      *http.Request
+	arrived  *arrival
+	// ctx is the request's, with the tenant among the client's metadata.
+	ctx    context.Context
+	tenant string
+	lease  *budget.Lease
+}
+
+// outcome is what became of a request.
+type outcome struct {
+	status int
+	// accepted is how many records the pipeline has. For an S3 object they are counted from its beginning.
+	accepted int
+	// message says why there are no more. It holds nothing of the request's payload.
+	message string
+	// requestID is that of Firehose, where the header did not say.
+	requestID string
+}
+
+func (r *subscriptionReceiver) serve(w http.ResponseWriter, req *http.Request) {
+	in := r.inputOf(req)
+	if in != nowhere && req.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		r.answer(w, req, outcome{status: http.StatusMethodNotAllowed, message: "method not allowed"})
+		return
+	}
+	tenantID := req.Header.Get(tenant.Header)
+	ctx := withTenant(req.Context(), tenantID)
+	x := &exchange{
+		receiver: r,
+		input:    in,
+		req:      req,
+		arrived:  arrivalOf(req),
+		ctx:      ctx,
+		tenant:   tenantID,
+		lease:    r.budget.Lease(ctx),
+	}
+	o := x.take()
+	x.arrived.answerEarly(w, func() { r.answer(w, req, o) })
+	r.metrics.ReceiverCloudwatchsubscriptionRequestBytes.Add(ctx, x.arrived.read, r.attributes(in))
+}
+
+// take holds memory no longer than it has to.
+func (x *exchange) take() outcome {
+	defer x.lease.Release()
+	return x.input.take(x)
+}
+
+// withTenant returns ctx with the tenant that the sender names, if it does, among the client's metadata, where an
+// exporter finds it.
+func withTenant(ctx context.Context, tenantID string) context.Context {
+	if tenantID == "" {
+		return ctx
+	}
+	info := client.FromContext(ctx)
+	data := map[string][]string{tenant.Header: {tenantID}}
+	for key := range info.Metadata.Keys() {
+		if !strings.EqualFold(key, tenant.Header) {
+			data[key] = info.Metadata.Get(key)
+		}
+	}
+	info.Metadata = client.NewMetadata(data)
+	return client.NewContext(ctx, info)
+}
+
+// options are what the request says of its payload besides the bytes.
+func (x *exchange) options() awslogs.Options {
+	return awslogs.Options{
+		MaxDecodedBytes: x.receiver.config.MaxDecodedBytes,
+		Reserve:         x.lease.Reserve,
+		Region:          x.req.Header.Get(regionHeader),
+		ExcludeLogGroup: x.req.Header.Get(forwarderLogGroupHeader),
+		ObservedAt:      time.Now(),
+	}
+}
+
+// firstRead bounds the memory that a request gets for a length that it only states.
+const firstRead = 1 << 20
+
+// readBody reads the whole body.
+func (x *exchange) readBody() ([]byte, error) {
+	// With room for one read more, the buffer need not grow to find the end.
+	stated := max(x.arrived.length, 0) + bytes.MinRead
+	size := min(stated, firstRead)
+	var body []byte
+	for {
+		if err := x.lease.Reserve(size - int64(cap(body))); err != nil {
+			return nil, err
+		}
+		body = append(make([]byte, 0, size), body...)
+		for len(body) < cap(body) {
+			n, err := x.req.Body.Read(body[len(body):cap(body)])
+			body = body[:len(body)+n]
+			if errors.Is(err, io.EOF) {
+				return body, nil
+			}
+			if err != nil {
+				return nil, fmt.Errorf("decode the body: %w", err)
+			}
+		}
+		size *= 2
+		if stated > int64(len(body)) {
+			size = min(size, stated)
+		}
+	}
+}
+
+// pipelineError is what the pipeline says to records.
+type pipelineError struct{ error }
+
+func (e pipelineError) Unwrap() error { return e.error }
+
+// failure is the outcome of a request that err ended. It counts what could not be decoded, and tells the operator.
+func (x *exchange) failure(err error) outcome {
+	if pipeline, ok := errors.AsType[pipelineError](err); ok {
+		return x.pipelineFailure(pipeline)
+	}
+	o := outcome{message: err.Error()}
+	var reason string
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case tooLarge || errors.Is(x.arrived.err, errBodyTooLarge):
+		limit := x.input.maxBody
+		o.status, o.message, reason = http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", limit), reasonTooLarge
+	case x.arrived.err != nil:
+		// The network's own words name addresses. Who sent this may send it again.
+		o.status, o.message, reason = http.StatusRequestTimeout, "the body did not arrive in whole, or not in time", reasonIncomplete
+	case errors.Is(err, budget.ErrBusy), x.ctx.Err() != nil:
+		o.status = http.StatusServiceUnavailable
+	case errors.Is(err, decompress.ErrTooLarge), errors.Is(err, budget.ErrTooLarge):
+		o.status, reason = http.StatusRequestEntityTooLarge, reasonTooLarge
+	case errors.Is(err, decompress.ErrCorrupt):
+		o.status, reason = http.StatusBadRequest, reasonCorrupt
+	default:
+		o.status, reason = http.StatusBadRequest, reasonMalformed
+	}
+	if reason != "" {
+		x.receiver.metrics.ReceiverCloudwatchsubscriptionDecodeFailures.Add(x.ctx, 1,
+			x.receiver.attributes(x.input, attribute.String("reason", reason)))
+	}
+	x.receiver.telemetry.Logger.Warn("Refused a request.", zap.String("input", x.input.name),
+		zap.Int("http.response.status_code", o.status), zap.String("error", o.message),
+		zap.String("client.address", x.req.RemoteAddr), zap.String("forwarder.region", x.req.Header.Get(regionHeader)))
+	return o
+}
+
+// pipelineFailure keeps to itself what the pipeline said: a component may quote a line, or name other hosts.
+func (x *exchange) pipelineFailure(err pipelineError) outcome {
+	log := x.receiver.telemetry.Logger.With(zap.String("input", x.input.name), zap.Error(err))
+	if consumererror.IsPermanent(err) {
+		log.Error("The pipeline will not take a request.")
+		return outcome{status: http.StatusUnprocessableEntity, message: "the pipeline will not take this"}
+	}
+	log.Warn("The pipeline cannot take a request now.")
+	return outcome{status: http.StatusServiceUnavailable, message: "the pipeline cannot take this now"}
+}
+
+func (r *subscriptionReceiver) attributes(in *input, more ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(append(more, attribute.String("input", in.name), r.id)...))
+}
+
+// answer answers a request in the way of its input, and counts it.
+func (r *subscriptionReceiver) answer(w http.ResponseWriter, req *http.Request, o outcome) {
+	in := r.inputOf(req)
+	if o.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+	}
+	if timeout := r.config.ServerConfig.WriteTimeout; timeout > 0 {
+		// It runs since the request began, which may have been some time ago.
+		_ = arrivalOf(req).connection.SetWriteDeadline(time.Now().Add(timeout))
+	}
+	r.metrics.ReceiverCloudwatchsubscriptionRequests.Add(req.Context(), 1, r.attributes(in, attribute.Int("http.response.status_code", o.status)))
+	in.write(w, req, o)
+}
+
+// writeJSON writes the answers of docs/forwarding-protocol.md.
+func writeJSON(w http.ResponseWriter, _ *http.Request, o outcome) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(o.status)
+	// The sender may have gone by now. It will send again.
+	_ = json.NewEncoder(w).Encode(struct {
+		Accepted int    `json:"accepted"`
+		Error    string `json:"error,omitempty"`
+	}{o.accepted, o.message})
+}

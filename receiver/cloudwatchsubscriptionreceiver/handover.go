@@ -1,0 +1,121 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cloudwatchsubscriptionreceiver
+
+import (
+	"context"
+
+	"github.com/zeebo/xxh3"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/awsloki/awsloki/internal/awslogs"
+	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/dedup"
+)
+
+// handOver hands on what is in a batch, except for documents that were acknowledged before. It returns nil when the
+// pipeline has all of it, and else took nothing. Documents are recorded only once the pipeline has them.
+func (x *exchange) handOver(batch *awslogs.Batch) error {
+	r := x.receiver
+	if r.dedup == nil {
+		return x.consumeBatch(batch, func(int) bool { return false })
+	}
+	claim, err := r.dedup.Claim(x.ctx, x.keys(batch))
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	if err := x.consumeBatch(batch, claim.Repeated); err != nil {
+		return err
+	}
+	// Also when the sender has gone by now: the pipeline has the records.
+	claim.Commit(context.WithoutCancel(x.ctx))
+	return nil
+}
+
+// keys are what the documents are remembered by: their ids, for each tenant apart.
+func (x *exchange) keys(batch *awslogs.Batch) []dedup.Key {
+	keys := make([]dedup.Key, len(batch.Documents))
+	for i, document := range batch.Documents {
+		keys[i] = dedup.Key(document.ID)
+		if document.ID != (awslogs.ID{}) && x.tenant != "" {
+			keys[i] = xxh3.HashString128(string(document.ID[:]) + x.tenant).Bytes()
+		}
+	}
+	return keys
+}
+
+// consumeBatch hands on the documents that are no repeats, and counts all.
+func (x *exchange) consumeBatch(batch *awslogs.Batch, repeated func(document int) bool) error {
+	var fresh, repeats tally
+	for i, document := range batch.Documents {
+		if repeated(i) {
+			repeats.add(document)
+		} else {
+			fresh.add(document)
+		}
+	}
+	if repeats.documents > 0 {
+		batch.Drop(repeated)
+	}
+	err := x.consume(batch.Logs)
+	result := outcomeAccepted
+	switch {
+	case consumererror.IsPermanent(err):
+		result = outcomeRefused
+	case err != nil:
+		result = outcomePostponed
+	}
+	x.count(result, fresh)
+	x.count(outcomeRepeated, repeats)
+	x.count(outcomeExcluded, tally{records: batch.ExcludedRecords})
+	x.countBytes(result, batch, fresh, repeats)
+	return err
+}
+
+// consume hands records on. Control messages and empty batches have none.
+func (x *exchange) consume(logs plog.Logs) error {
+	records := logs.LogRecordCount()
+	if records == 0 {
+		return nil
+	}
+	ctx := x.receiver.obsreport.StartLogsOp(x.ctx)
+	err := x.receiver.next.ConsumeLogs(ctx, logs)
+	x.receiver.obsreport.EndLogsOp(ctx, x.input.name, records, err)
+	if err != nil {
+		return pipelineError{err}
+	}
+	return nil
+}
+
+// tally counts documents with the same outcome.
+type tally struct{ documents, records int }
+
+func (t *tally) add(document awslogs.Document) {
+	t.documents++
+	t.records += document.Records
+}
+
+func (x *exchange) count(result string, t tally) {
+	m, attributes := x.receiver.metrics, x.receiver.attributes(x.input, attribute.String("outcome", result))
+	if t.documents > 0 {
+		m.ReceiverCloudwatchsubscriptionDocuments.Add(x.ctx, int64(t.documents), attributes)
+	}
+	if t.records > 0 {
+		m.ReceiverCloudwatchsubscriptionRecords.Add(x.ctx, int64(t.records), attributes)
+	}
+}
+
+// countBytes counts the size of a batch as that of what it holds for the greater part: fresh documents, if any.
+func (x *exchange) countBytes(result string, batch *awslogs.Batch, fresh, repeats tally) {
+	if fresh.documents == 0 && repeats.documents > 0 {
+		result = outcomeRepeated
+	}
+	m, attributes := x.receiver.metrics, x.receiver.attributes(x.input, attribute.String("outcome", result))
+	m.ReceiverCloudwatchsubscriptionDecodedBytes.Add(x.ctx, int64(batch.DecodedBytes), attributes)
+	if result != outcomePostponed && batch.ControlMessages > 0 {
+		m.ReceiverCloudwatchsubscriptionControlMessages.Add(x.ctx, int64(batch.ControlMessages), x.receiver.attributes(x.input))
+	}
+}

@@ -1,0 +1,100 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cloudwatchsubscriptionreceiver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/awsloki/awsloki/internal/awslogs"
+)
+
+// Query parameters of docs/forwarding-protocol.md.
+const (
+	bucketParameter    = "bucket"
+	keyParameter       = "key"
+	regionParameter    = "region"
+	etagParameter      = "etag"
+	eventTimeParameter = "event_time"
+	skipParameter      = "skip"
+)
+
+// takeObject takes the bytes of one S3 object, and hands them on in pieces while it reads. What was taken of it before
+// something failed, the sender skips when it sends the object again.
+func (*subscriptionReceiver) takeObject(x *exchange) outcome {
+	query, err := url.ParseQuery(x.req.URL.RawQuery)
+	if err != nil {
+		return x.failure(errors.New("the query cannot be parsed"))
+	}
+	object, err := parseObject(query)
+	if err != nil {
+		return x.failure(err)
+	}
+	opts := x.options()
+	if region := query.Get(regionParameter); region != "" {
+		opts.Region = region
+	}
+	accepted, err := x.takePieces(object, opts)
+	if err != nil {
+		o := x.failure(err)
+		o.accepted = accepted
+		return o
+	}
+	return outcome{status: http.StatusOK, accepted: accepted}
+}
+
+// takePieces returns how many records of the object the pipeline has, those that were to be skipped among them.
+func (x *exchange) takePieces(object awslogs.Object, opts awslogs.Options) (accepted int, err error) {
+	reader := awslogs.NewObjectReader(x.req.Body, object, opts)
+	defer reader.Close()
+	accepted = object.Skip
+	for {
+		piece, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return accepted, nil
+		}
+		if err != nil {
+			return accepted, err
+		}
+		records := piece.Records()
+		if err := x.handOver(&piece); err != nil {
+			return accepted, err
+		}
+		accepted += records
+	}
+}
+
+func parseObject(query url.Values) (awslogs.Object, error) {
+	object := awslogs.Object{
+		Bucket: query.Get(bucketParameter),
+		Key:    query.Get(keyParameter),
+		ETag:   query.Get(etagParameter),
+	}
+	if object.Bucket == "" {
+		return object, fmt.Errorf("the parameter %s is missing", bucketParameter)
+	}
+	if object.Key == "" {
+		return object, fmt.Errorf("the parameter %s is missing", keyParameter)
+	}
+	if text := query.Get(eventTimeParameter); text != "" {
+		eventTime, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return object, fmt.Errorf("the parameter %s is no time as of RFC 3339", eventTimeParameter)
+		}
+		object.EventTime = eventTime
+	}
+	if text := query.Get(skipParameter); text != "" {
+		skip, err := strconv.ParseUint(text, 10, 63)
+		if err != nil {
+			return object, fmt.Errorf("the parameter %s is no number of records", skipParameter)
+		}
+		object.Skip = int(skip)
+	}
+	return object, nil
+}
