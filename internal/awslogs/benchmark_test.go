@@ -4,15 +4,15 @@
 package awslogs
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fastjson"
+	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/awsloki/awsloki/internal/decompress"
 	"github.com/awsloki/awsloki/internal/jsonscan"
@@ -66,26 +66,62 @@ func BenchmarkInflateAndScan(b *testing.B) {
 	reportPerEvent(b, 10_000)
 }
 
-// The same by the standard library and the types of aws-lambda-go's events package.
-func BenchmarkEncodingJSON(b *testing.B) {
+// The same with other decoders of JSON, and only the id, the time and the line: to log records, and all at once as
+// DecodeSubscription does.
+func BenchmarkOtherDecoders(b *testing.B) {
 	document := benchmarkDocument(10_000)
 	data := compress(b, document)
-	b.SetBytes(int64(len(document)))
-	b.ReportAllocs()
-	for b.Loop() {
-		zr, err := gzip.NewReader(bytes.NewReader(data))
-		require.NoError(b, err)
-		var message struct {
-			LogEvents []struct {
-				ID        string `json:"id"`
-				Timestamp int64  `json:"timestamp"`
-				Message   string `json:"message"`
-			} `json:"logEvents"`
-		}
-		require.NoError(b, json.NewDecoder(zr).Decode(&message))
-		require.Len(b, message.LogEvents, 10_000)
+	for name, decode := range map[string]func(*testing.B, []byte, plog.LogRecordSlice){
+		"encoding_json": decodeEncodingJSON,
+		"fastjson":      decodeFastJSON,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(document)))
+			b.ReportAllocs()
+			for b.Loop() {
+				buf, err := decompress.Gzip(data, decompress.Limits{MaxBytes: 64 << 20})
+				require.NoError(b, err)
+				logs := plog.NewLogs()
+				decode(b, buf, logs.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords())
+				require.Equal(b, 10_000, logs.LogRecordCount())
+			}
+			reportPerEvent(b, 10_000)
+		})
 	}
-	reportPerEvent(b, 10_000)
+}
+
+// decodeEncodingJSON has the types of aws-lambda-go's events package.
+func decodeEncodingJSON(b *testing.B, buf []byte, records plog.LogRecordSlice) {
+	b.Helper()
+	var message struct {
+		LogEvents []struct {
+			ID        string `json:"id"`
+			Timestamp int64  `json:"timestamp"`
+			Message   string `json:"message"`
+		} `json:"logEvents"`
+	}
+	require.NoError(b, json.Unmarshal(buf, &message))
+	for _, event := range message.LogEvents {
+		appendBenchmarkRecord(records, event.ID, event.Timestamp, event.Message)
+	}
+}
+
+func decodeFastJSON(b *testing.B, buf []byte, records plog.LogRecordSlice) {
+	b.Helper()
+	var parser fastjson.Parser
+	message, err := parser.ParseBytes(buf)
+	require.NoError(b, err)
+	for _, event := range message.GetArray("logEvents") {
+		// The parser keeps its strings to itself, so that they are copied.
+		appendBenchmarkRecord(records, string(event.GetStringBytes("id")), event.GetInt64("timestamp"), string(event.GetStringBytes("message")))
+	}
+}
+
+func appendBenchmarkRecord(records plog.LogRecordSlice, id string, timestamp int64, message string) {
+	record := records.AppendEmpty()
+	record.SetTimestamp(newTimestamp(timestamp))
+	record.Body().SetStr(message)
+	record.Attributes().PutStr(AttributeLogRecordUID, id)
 }
 
 func reportPerEvent(b *testing.B, events int) {
