@@ -96,7 +96,7 @@ func (s *lokiSide) measure(b *testing.B, messages [][]byte) {
 	loki := stacktest.StartLoki(b, stack.LokiOptions{Config: openLoki})
 	collector := stacktest.StartCollector(b, shippedConfig,
 		map[string]string{"LOKI_URL": loki.PushURL(), "LOKI_OTLP": loki.BaseURL() + "/otlp"},
-		stack.CollectorOptions{Args: []string{"--config", "yaml:" + s.config}})
+		stack.CollectorOptions{Args: []string{"--config", repeats, "--config", "yaml:" + s.config}})
 
 	before := lokiMetrics(b, loki)
 	feed(b, collector, slices.Values(messages))

@@ -22,6 +22,9 @@ import (
 	"github.com/awsloki/awsloki/e2e/stack/stacktest"
 )
 
+// repeats has the collector take the same messages over and over.
+const repeats = "yaml:receivers::cloudwatchsubscription::dedup::window: 0"
+
 // benchmarkEvents is how many lines a message has, each of 264 bytes.
 const benchmarkEvents = 500
 
@@ -42,7 +45,7 @@ func BenchmarkExporter(b *testing.B) {
 	} {
 		b.Run(queue.name, func(b *testing.B) {
 			collector := stacktest.StartCollector(b, shippedConfig, map[string]string{"LOKI_URL": sink.URL + "/loki/api/v1/push"},
-				stack.CollectorOptions{Args: []string{"--config", "yaml:" + queue.change}})
+				stack.CollectorOptions{Args: []string{"--config", repeats, "--config", "yaml:" + queue.change}})
 			before, started := cpuSeconds(b, collector), time.Now()
 			feed(b, collector, func(yield func([]byte) bool) {
 				for n := 0; b.Loop() && yield(messages[n%len(messages)]); n++ {
