@@ -60,12 +60,14 @@ func startReceiverBefore(t *testing.T, loki *stack.Loki, env map[string]string, 
 	return p
 }
 
+const receiverMetrics = "otelcol_receiver_cloudwatchsubscription_"
+
 // received is one of the receiver's own metrics.
 func (p *pipeline) received(name string, labels ...string) int {
 	p.Helper()
 	metrics, err := p.collector.Metrics(p.Context())
 	require.NoError(p, err)
-	return int(metrics.Sum("otelcol_receiver_cloudwatchsubscription_"+name, labels...))
+	return int(metrics.Sum(receiverMetrics+name, labels...))
 }
 
 // untilSent waits until the exporter has nothing left to send: what came in before is in Loki.

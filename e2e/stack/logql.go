@@ -206,17 +206,43 @@ func (c *LokiClient) Count(ctx context.Context, query string, start, end time.Ti
 
 // Value returns the value of a metric query that gives at most one series, at one time; 0 when it gives none.
 func (c *LokiClient) Value(ctx context.Context, query string, at time.Time) (float64, error) {
-	var samples []struct{ Value sample }
-	err := c.query(ctx, "/loki/api/v1/query", url.Values{"query": {query}, "time": {nanos(at)}}, "vector", &samples)
+	values, err := c.vector(ctx, query, at)
 	switch {
 	case err != nil:
 		return 0, err
-	case len(samples) == 0:
+	case len(values) == 0:
 		return 0, nil
-	case len(samples) > 1:
-		return 0, fmt.Errorf("query %s: %d series, want one", query, len(samples))
+	case len(values) > 1:
+		return 0, fmt.Errorf("query %s: %d series, want one", query, len(values))
 	}
-	return float64(samples[0].Value), nil
+	return float64(values[0].Value), nil
+}
+
+// Values returns the values of a metric query, at one time, by the label that tells its series apart.
+func (c *LokiClient) Values(ctx context.Context, query, label string, at time.Time) (map[string]float64, error) {
+	series, err := c.vector(ctx, query, at)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]float64{}
+	for _, one := range series {
+		values[one.Metric[label]] = float64(one.Value)
+	}
+	if len(values) < len(series) {
+		return nil, fmt.Errorf("query %s: several series have the same %s", query, label)
+	}
+	return values, nil
+}
+
+type vectorSample struct {
+	Metric map[string]string
+	Value  sample
+}
+
+func (c *LokiClient) vector(ctx context.Context, query string, at time.Time) ([]vectorSample, error) {
+	var samples []vectorSample
+	err := c.query(ctx, "/loki/api/v1/query", url.Values{"query": {query}, "time": {nanos(at)}}, "vector", &samples)
+	return samples, err
 }
 
 type sample float64

@@ -123,6 +123,18 @@ func TestLoki(t *testing.T) {
 		assert.Equal(t, []string{"stopwatch"}, values)
 	})
 
+	t.Run("values", func(t *testing.T) {
+		const ids = `{app="stopwatch"} | event_id=~"1|2"`
+		values, err := l.Values(t.Context(), "count_over_time("+ids+"[1h])", "event_id", end)
+		require.NoError(t, err)
+		assert.Equal(t, map[string]float64{"1": 1, "2": 1}, values)
+		_, err = l.Values(t.Context(), "count_over_time("+ids+"[1h])", "app", end)
+		require.ErrorContains(t, err, "several series have the same app")
+		values, err = l.Values(t.Context(), `count_over_time({app="none"}[1h])`, "event_id", end)
+		require.NoError(t, err)
+		assert.Empty(t, values)
+	})
+
 	t.Run("errors", func(t *testing.T) {
 		_, err := l.Lines(t.Context(), `{app=`, start, end)
 		require.ErrorContains(t, err, "query {app=: GET /loki/api/v1/query_range: 400 Bad Request: parse error")
