@@ -49,7 +49,12 @@ type ObjectReader struct {
 	reserved bool
 	// line and record are how many there were up to here.
 	line, record int
-	err          error
+	// last is the piece that Next returned last, and the line and the record before it.
+	last struct {
+		piece
+		line, record int
+	}
+	err error
 }
 
 // NewObjectReader returns a reader of the records in body: the lines of one object, plain or gzip, of one or many
@@ -103,6 +108,7 @@ func (r *ObjectReader) Next() (Batch, error) {
 		case err != nil:
 			r.err = fmt.Errorf("line %d: %w", r.line+1, err)
 		default:
+			r.last.piece, r.last.line, r.last.record = p, r.line, r.record
 			if batch := r.decode(p); len(batch.Documents) > 0 {
 				r.pieces.keep()
 				return batch, nil
@@ -110,6 +116,13 @@ func (r *ObjectReader) Next() (Batch, error) {
 		}
 	}
 	return Batch{}, r.err
+}
+
+// Again returns what the last call of Next returned, as a batch of its own: for the first may have been changed by whoever
+// would not take it. Next must have returned one.
+func (r *ObjectReader) Again() Batch {
+	r.line, r.record = r.last.line, r.last.record
+	return r.decode(r.last.piece)
 }
 
 // Close gives back what the reader holds. It does not close body. Next returns fs.ErrClosed from then on, unless the

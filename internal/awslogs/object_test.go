@@ -503,3 +503,30 @@ func wantLines(content string) (lines []string) {
 	}
 	return lines
 }
+
+// A batch that was changed comes again as it was, and the object goes on after it.
+func TestObjectAgain(t *testing.T) {
+	content := strings.Repeat("some line\n\n", 3*maxPieceLines)
+	read := func(again bool) (lines []string, ids []ID) {
+		r := NewObjectReader(strings.NewReader(content), Object{Bucket: "b", Key: "k", ETag: "e", Skip: 10}, testOptions())
+		defer r.Close()
+		for {
+			batch, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				return lines, ids
+			}
+			require.NoError(t, err)
+			if again {
+				batch.Logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).Body().SetStr("changed")
+				batch = r.Again()
+			}
+			lines = append(lines, bodies(batch.Logs)...)
+			ids = append(ids, batch.Documents[0].ID)
+		}
+	}
+	lines, ids := read(false)
+	linesAgain, idsAgain := read(true)
+	assert.Len(t, lines, 3*maxPieceLines-10)
+	assert.Equal(t, lines, linesAgain)
+	assert.Equal(t, ids, idsAgain)
+}

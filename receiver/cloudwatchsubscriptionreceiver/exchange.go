@@ -204,6 +204,12 @@ type pipelineError struct{ error }
 
 func (e pipelineError) Unwrap() error { return e.error }
 
+// isTemporary says whether the pipeline may take the same records another time.
+func isTemporary(err error) bool {
+	_, ok := errors.AsType[pipelineError](err)
+	return ok && !consumererror.IsPermanent(err)
+}
+
 // failure is the outcome of a request that err ended. It counts what could not be decoded, and tells the operator.
 func (x *exchange) failure(err error) outcome {
 	if pipeline, ok := errors.AsType[pipelineError](err); ok {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -46,6 +47,12 @@ type subscriptionReceiver struct {
 	// dedup is nil until Start, and where second deliveries are handed on.
 	dedup *dedup.Store
 
+	// piecePatience is a constant but for tests.
+	piecePatience time.Duration
+
+	// stopping is closed by stop, when Shutdown begins.
+	stopping chan struct{}
+	stop     func()
 	// server is nil until Start.
 	server *http.Server
 	// serving counts the server and the requests that it has.
@@ -73,8 +80,11 @@ func newSubscriptionReceiver(set receiver.Settings, config *Config, next consume
 		metrics:   metrics,
 		id:        attribute.String("receiver", set.ID.String()),
 		component: set.ID,
+		stopping:  make(chan struct{}),
 		budget:    budget.New(config.MaxInFlightBytes, maxRequestRatio*max(config.MaxDecodedBytes, defaultMaxDecodedBytes)),
 	}
+	r.piecePatience = piecePatience
+	r.stop = sync.OnceFunc(func() { close(r.stopping) })
 	r.inputs = r.makeInputs()
 	return r, nil
 }
@@ -130,6 +140,7 @@ func (r *subscriptionReceiver) openDedup(ctx context.Context, host component.Hos
 // connections are cut. Nothing is handed on any more when it returns.
 func (r *subscriptionReceiver) Shutdown(ctx context.Context) error {
 	defer r.metrics.Shutdown()
+	r.stop()
 	var err error
 	if r.server != nil {
 		err = r.server.Shutdown(ctx)

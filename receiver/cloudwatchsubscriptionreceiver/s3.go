@@ -54,7 +54,7 @@ func (x *exchange) takePieces(object awslogs.Object, opts awslogs.Options) (acce
 	reader := awslogs.NewObjectReader(x.req.Body, object, opts)
 	defer reader.Close()
 	accepted = object.Skip
-	for {
+	for patience := time.Duration(0); ; patience = x.receiver.piecePatience {
 		piece, err := reader.Next()
 		if errors.Is(err, io.EOF) {
 			return accepted, nil
@@ -63,10 +63,38 @@ func (x *exchange) takePieces(object awslogs.Object, opts awslogs.Options) (acce
 			return accepted, err
 		}
 		records := piece.Records()
-		if err := x.handOver(&piece); err != nil {
+		if err := x.handOverPiece(&piece, reader.Again, patience); err != nil {
 			return accepted, err
 		}
 		accepted += records
+	}
+}
+
+const (
+	// piecePatience is how long the receiver tries to hand on a piece that the pipeline cannot take, once it has taken
+	// others of the object: meanwhile the sender cannot send, which is better than to send all of them again.
+	piecePatience = 10 * time.Second
+	// The receiver tries again after firstInterval, and after twice as long each time, up to lastInterval.
+	firstInterval = 50 * time.Millisecond
+	lastInterval  = time.Second
+)
+
+// handOverPiece hands on a piece, for as long as patience lasts.
+func (x *exchange) handOverPiece(piece *awslogs.Batch, again func() awslogs.Batch, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
+	for interval := firstInterval; ; interval = min(2*interval, lastInterval) {
+		err := x.handOver(piece)
+		if !isTemporary(err) || time.Until(deadline) < interval {
+			return err
+		}
+		select {
+		case <-time.After(interval):
+		case <-x.receiver.stopping:
+			return err
+		case <-x.ctx.Done():
+			return err
+		}
+		*piece = again()
 	}
 }
 

@@ -135,6 +135,7 @@ func TestObjectSkip(t *testing.T) {
 					c.Dedup.Window = 0
 				}
 			}, nil, componenttest.NewNopHost())
+			s.receiver.(*subscriptionReceiver).piecePatience = 0
 			accepted := 0
 			for _, status := range []int{503, 503, 422, 503} {
 				resp, text := s.object(bytes.NewReader(numbered(lines)), testObject+"&skip="+strconv.Itoa(accepted))
@@ -162,6 +163,44 @@ func TestObjectSkip(t *testing.T) {
 			assert.Equal(t, want, sink.LogRecordCount())
 		})
 	}
+}
+
+// Once it has begun, an object waits for the pipeline; before that, it is the sender who waits.
+func TestObjectWaits(t *testing.T) {
+	const lines = 50_000
+	full := errors.New("full")
+	sink := new(consumertest.LogsSink)
+	s := startReceiver(t, failing(t, sink, map[int]error{1: full, 3: full, 4: full, 6: full}), nil, nil, componenttest.NewNopHost())
+	resp, text := s.object(bytes.NewReader(numbered(lines)), testObject)
+	assert.Equal(t, 503, resp.StatusCode)
+	assert.JSONEq(t, `{"accepted":0,"error":"the pipeline cannot take this now"}`, text)
+	resp, text = s.object(bytes.NewReader(numbered(lines)), testObject)
+	assert.Equal(t, 200, resp.StatusCode)
+	assert.JSONEq(t, fmt.Sprintf(`{"accepted":%d}`, lines), text)
+	requireNumbered(t, sink, lines)
+}
+
+// A receiver that stops does not wait for the pipeline.
+func TestObjectEndsWithReceiver(t *testing.T) {
+	calls := make(chan int, 100)
+	next, err := consumer.NewLogs(func(context.Context, plog.Logs) error {
+		calls <- 0
+		if len(calls) == 1 {
+			return nil
+		}
+		return errors.New("full")
+	})
+	require.NoError(t, err)
+	s := startReceiver(t, next, nil, nil, componenttest.NewNopHost())
+	s.receiver.(*subscriptionReceiver).piecePatience = time.Hour
+	answered := make(chan int)
+	go func() {
+		resp, _ := s.object(bytes.NewReader(numbered(50_000)), testObject)
+		answered <- resp.StatusCode
+	}()
+	require.Eventually(t, func() bool { return len(calls) > 1 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, s.receiver.Shutdown(t.Context()))
+	assert.Equal(t, 503, <-answered)
 }
 
 // What cannot be read to its end is taken as far as it goes, and refused.
