@@ -34,13 +34,13 @@ const (
 	mostMemory = 256 << 20
 )
 
-// requireMemory checks that the collector never took more than most.
-func (p *pipeline) requireMemory(most int64) {
+// requireMemory checks that the collector never took more than it may.
+func (p *pipeline) requireMemory() {
 	p.Helper()
 	memory, err := p.collector.Memory()
 	require.NoError(p, err)
 	p.Logf("the collector: %s", memory)
-	require.Less(p, memory.Peak, most)
+	require.Less(p, memory.Peak, int64(mostMemory))
 }
 
 // loadSender sends messages of its own one after another, and keeps account of the answers.
@@ -167,7 +167,7 @@ func testLokiDown(t *testing.T, patient bool) (slowest time.Duration) {
 	require.False(t, t.Failed())
 	require.NotEmpty(t, acknowledged)
 	require.NotEmpty(t, refused)
-	p.requireMemory(mostMemory)
+	p.requireMemory()
 	assert.Equal(t, len(acknowledged), p.received("requests", "http_response_status_code", "200"))
 	assert.Equal(t, len(refused), p.received("requests", "http_response_status_code", "503"))
 	assert.Equal(t, len(acknowledged)*loadEvents, p.received("records", "outcome", "accepted"))
@@ -195,6 +195,6 @@ func testLokiDown(t *testing.T, patient bool) (slowest time.Duration) {
 	}
 	// Metric queries count what log queries may show as one.
 	assert.Equal(t, len(acknowledged)*loadEvents, p.count(p.loki.LokiClient, everything))
-	p.requireMemory(mostMemory)
+	p.requireMemory()
 	return slowest
 }

@@ -146,7 +146,7 @@ func TestS3Object(t *testing.T) {
 	t.Logf("%d bytes of gzip, sent again %d times, taken after %s", size.n, again, time.Since(began))
 	p.untilSent()
 	t.Logf("in Loki after %s", time.Since(began))
-	p.requireMemory(mostMemory)
+	p.requireMemory()
 	p.requireObject(o)
 	assert.Equal(t, o.lines, p.received("records", "input", "s3", "outcome", "accepted"))
 }
