@@ -130,8 +130,8 @@ func (r *subscriptionReceiver) serve(w http.ResponseWriter, req *http.Request) {
 		lease:    r.budget.Lease(ctx),
 	}
 	o := x.take()
-	x.arrived.answerEarly(w, func() { r.answer(w, req, o) })
 	r.metrics.ReceiverCloudwatchsubscriptionRequestBytes.Add(ctx, x.arrived.read, r.attributes(in))
+	x.arrived.answerEarly(w, func() { r.answer(w, req, o) })
 }
 
 // take holds memory no longer than it has to.
@@ -220,13 +220,16 @@ func (x *exchange) failure(err error) outcome {
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case tooLarge || errors.Is(x.arrived.err, errBodyTooLarge):
-		limit := x.input.maxBody
-		o.status, o.message, reason = http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", limit), reasonTooLarge
+		o.status, reason = http.StatusRequestEntityTooLarge, reasonTooLarge
+		o.message = fmt.Sprintf("the body has more than %d bytes", x.input.maxBody)
 	case x.arrived.err != nil:
 		// The network's own words name addresses. Who sent this may send it again.
-		o.status, o.message, reason = http.StatusRequestTimeout, "the body did not arrive in whole, or not in time", reasonIncomplete
-	case errors.Is(err, budget.ErrBusy), x.ctx.Err() != nil:
-		o.status = http.StatusServiceUnavailable
+		o.status, reason = http.StatusRequestTimeout, reasonIncomplete
+		o.message = "the body did not arrive in whole, or not in time"
+	case errors.Is(err, budget.ErrBusy):
+		o.status, o.message = http.StatusServiceUnavailable, budget.ErrBusy.Error()
+	case x.ctx.Err() != nil:
+		o.status, o.message = http.StatusServiceUnavailable, "the sender has gone, or waited too long"
 	case errors.Is(err, decompress.ErrTooLarge), errors.Is(err, budget.ErrTooLarge):
 		o.status, reason = http.StatusRequestEntityTooLarge, reasonTooLarge
 	case errors.Is(err, decompress.ErrCorrupt):
