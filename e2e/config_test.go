@@ -80,7 +80,12 @@ func TestBadConfiguration(t *testing.T) {
 	for _, tt := range []struct{ change, want string }{
 		{"receivers::cloudwatchsubscription::endpoint: nowhere", "`endpoint` must be host:port, found \"nowhere\""},
 		{"receivers::cloudwatchsubscription::subscription_path: logs", "`subscription_path` must begin with a slash, found \"logs\""},
-		{"receivers::cloudwatchsubscription::subscription_path: ''", "`subscription_path` is empty"},
+		{"receivers::cloudwatchsubscription: {subscription_path: '', firehose_path: '', s3_path: '', loki_push_path: ''}", "are empty: the receiver would take nothing"},
+		{"receivers::cloudwatchsubscription::firehose_path: /s3/v1/object", "`s3_path` must not be /s3/v1/object, which is the path of `firehose_path`"},
+		{"receivers::cloudwatchsubscription: {firehose_path: '', firehose_access_key: a}", "`firehose_access_key` is set, but `firehose_path` is empty"},
+		{"receivers::cloudwatchsubscription::max_in_flight_bytes: 0", "`max_in_flight_bytes` must be positive, found 0"},
+		{"receivers::cloudwatchsubscription::dedup::window: -1s", "`window` must not be negative, found -1s"},
+		{"receivers::cloudwatchsubscription::dedup::max_entries: 0", "`max_entries` must be positive, found 0"},
 		{"receivers::cloudwatchsubscription::subscription_path: /ready", "`subscription_path` must not be /ready"},
 		{"receivers::cloudwatchsubscription::compression_algorithms: [br]", "`compression_algorithms` must be of"},
 		{"receivers::cloudwatchsubscription::max_decoded_bytes: -1", "`max_decoded_bytes` must be positive, found -1"},

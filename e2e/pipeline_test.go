@@ -168,7 +168,9 @@ func levelOf(message string) string {
 // Two events of one millisecond with the same text are both stored, though their timestamps are CloudWatch's own. That
 // it is their ids which tell them apart shows in a second delivery, which Loki recognises.
 func TestEqualLines(t *testing.T) {
-	p := startPipeline(t, "../examples/in-memory.yaml", stack.CollectorOptions{})
+	p := startPipeline(t, "../examples/in-memory.yaml", stack.CollectorOptions{
+		Args: []string{"--config", "yaml:receivers: {cloudwatchsubscription: {dedup: {window: 0}}}"},
+	})
 	m := cloudwatch.Generate(cloudwatch.Source{Start: p.started, Events: 2})
 	m.LogEvents[1].Message = m.LogEvents[0].Message
 	require.Equal(t, m.LogEvents[0].Timestamp, m.LogEvents[1].Timestamp)
@@ -177,6 +179,7 @@ func TestEqualLines(t *testing.T) {
 	p.forward(m)
 	last := cloudwatch.Generate(cloudwatch.Source{Start: p.started, Events: 1, Seed: 1, LogStream: "last"})
 	p.forward(last)
+	assert.Equal(t, 5, p.received("records", "outcome", "accepted"), "the second delivery goes on to Loki")
 
 	lines := p.await(`{job="cloudwatch", log_group="/aws/lambda/orders"}`, 3)
 	ids := map[string]bool{}

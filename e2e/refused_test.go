@@ -72,7 +72,7 @@ func TestBadInput(t *testing.T) {
 		"second document is bad": {"", "", append(good.JSON(), "{}"...), 400, "document 2: messageType is missing"},
 		"decodes to too much":    {"", "", large.Gzip(), 413, "input too large: it decodes to more than 100000 bytes"},
 		"body too large":         {"", "", huge.JSON(), 413, "the body has more than 200000 bytes"},
-		"wrong path":             {"", "/loki/api/v1/push", good.Gzip(), 404, "no such path"},
+		"wrong path":             {"", "/loki/api/v1/pull", good.Gzip(), 404, "no such path"},
 		"wrong method":           {http.MethodPut, "", good.Gzip(), 405, "method not allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
