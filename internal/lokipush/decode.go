@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/awsloki/awsloki/internal/decompress"
+	"github.com/awsloki/awsloki/internal/memory"
 )
 
 // DecodeOptions is what there is to know about a push request besides its bytes.
@@ -72,7 +73,7 @@ func DecodePush(data []byte, opts DecodeOptions) (Decoded, error) {
 	d := pushDecoder{
 		opts:       opts,
 		observedAt: pcommon.NewTimestampFromTime(opts.ObservedAt),
-		memory:     allowance{reserve: opts.Reserve},
+		memory:     memory.Allowance{Reserve: opts.Reserve},
 		logs:       plog.NewLogs(),
 	}
 	if inJSON {
@@ -133,36 +134,12 @@ const (
 	resourceMemory = 512
 )
 
-// reservedMemory is how much is asked for at a time.
-const reservedMemory = 256 * recordMemory
-
-// allowance asks for memory in large portions, and gives it out in small ones.
-type allowance struct {
-	reserve func(bytes int64) error
-	left    int64
-}
-
-func (a *allowance) take(n int64) error {
-	if a.reserve == nil {
-		return nil
-	}
-	if a.left < n {
-		portion := max(n, reservedMemory)
-		if err := a.reserve(portion); err != nil {
-			return err
-		}
-		a.left += portion
-	}
-	a.left -= n
-	return nil
-}
-
 // pushDecoder makes records of streams, in whatever form they come: beginStream, beginEntry and endEntry for each entry,
 // and endStream, by which time the labels are known.
 type pushDecoder struct {
 	opts       DecodeOptions
 	observedAt pcommon.Timestamp
-	memory     allowance
+	memory     memory.Allowance
 	logs       plog.Logs
 	streams    int
 
@@ -199,7 +176,7 @@ func (d *pushDecoder) beginEntry() error {
 	if d.entries > 1 {
 		return nil
 	}
-	if err := d.memory.take(resourceMemory); err != nil {
+	if err := d.memory.Take(resourceMemory); err != nil {
 		return err
 	}
 	rl := d.logs.ResourceLogs().AppendEmpty()
@@ -219,7 +196,7 @@ func (e *pushEntry) addMetadata(name, value string) error {
 // endEntry makes a record of the entry at hand.
 func (d *pushDecoder) endEntry() error {
 	e := &d.entry
-	if err := d.memory.take(recordMemory + pairMemory*int64(len(e.metadata))); err != nil {
+	if err := d.memory.Take(recordMemory + pairMemory*int64(len(e.metadata))); err != nil {
 		return err
 	}
 	record := d.records.AppendEmpty()
@@ -242,7 +219,7 @@ func (d *pushDecoder) endStream() error {
 	if d.entries == 0 || d.opts.Resource == nil {
 		return nil
 	}
-	if err := d.memory.take(labelMemory * int64(len(d.labels))); err != nil {
+	if err := d.memory.Take(labelMemory * int64(len(d.labels))); err != nil {
 		return err
 	}
 	slices.SortStableFunc(d.labels, func(a, b nameValue) int { return strings.Compare(a.name, b.name) })

@@ -128,7 +128,7 @@ func isPlainName(name string) bool {
 
 // str reads the value of a key, and asks for the memory of the key, which the scanner may have copied.
 func (j *jsonDecoder) str(key string) (string, error) {
-	if err := j.memory.take(int64(len(key))); err != nil {
+	if err := j.memory.Take(int64(len(key))); err != nil {
 		return "", err
 	}
 	return j.s.Str()

@@ -26,6 +26,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/awsloki/awsloki/internal/decompress"
+	"github.com/awsloki/awsloki/internal/memory"
 )
 
 func decodeOptions(contentType string) DecodeOptions {
@@ -383,7 +384,7 @@ func TestDecodePushReserve(t *testing.T) {
 			_, err := DecodePush(bytes.Clone(tt.body), opts)
 			require.NoError(t, err)
 			records := len(entries) * (recordMemory + 2*pairMemory)
-			assert.InDelta(t, tt.decoded+records, asked, reservedMemory+resourceMemory+labelMemory)
+			assert.InDelta(t, tt.decoded+records, asked, memory.Portion+resourceMemory+labelMemory)
 
 			// Whatever portion is refused: nothing is handed on.
 			refused, limit := errors.New("no memory"), asked
@@ -395,7 +396,7 @@ func TestDecodePushReserve(t *testing.T) {
 					}
 					return nil
 				}
-				limit -= reservedMemory / 2
+				limit -= memory.Portion / 2
 				got, err := DecodePush(bytes.Clone(tt.body), opts)
 				if err != nil {
 					require.ErrorIs(t, err, refused)

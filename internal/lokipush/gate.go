@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// memory is for how long what Loki once said is believed in. It is asked again then.
-const memory = 10 * time.Minute
+// belief is for how long what Loki once said is believed in. It is asked again then.
+const belief = 10 * time.Minute
 
 var errClosed = errors.New("stopped while waiting to send")
 
@@ -130,7 +130,7 @@ func (g *gate) metadataRefused() {
 func (g *gate) plain() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return isRecent(g.plainAt, time.Now(), memory)
+	return isRecent(g.plainAt, time.Now(), belief)
 }
 
 // streamsHid notes that what Loki said of one stream may be true of others in the same request.
@@ -144,7 +144,7 @@ func (g *gate) streamsHid() {
 func (g *gate) alone() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return isRecent(g.aloneAt, time.Now(), memory)
+	return isRecent(g.aloneAt, time.Now(), belief)
 }
 
 func isRecent(t, now time.Time, within time.Duration) bool {
