@@ -82,7 +82,7 @@ func (s *sizes) took(bytes int, now time.Time) {
 		return
 	}
 	s.soft += s.soft/16 + 1
-	if s.soft >= s.ceiling && isRecent(s.softAt, now, memory) {
+	if s.soft >= s.ceiling && isRecent(s.softAt, now, belief) {
 		s.soft = s.ceiling - 1
 	}
 }
