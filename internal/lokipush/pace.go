@@ -106,7 +106,7 @@ func lower(size, bytes int) int {
 }
 
 func (s *sizes) largest(now time.Time) int {
-	if !isRecent(s.hardAt, now, memory) {
+	if !isRecent(s.hardAt, now, belief) {
 		s.hard = 0
 	}
 	if s.soft > MaxRequestSize {

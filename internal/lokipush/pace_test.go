@@ -351,7 +351,7 @@ func TestGateForgets(t *testing.T) {
 		assert.Zero(t, g.pace.turn(time.Now(), 1000))
 		assert.Zero(t, g.pace.turn(time.Now(), 1000))
 		assert.Equal(t, 500, g.largest())
-		time.Sleep(memory)
+		time.Sleep(belief)
 		assert.Equal(t, MaxRequestSize, g.largest())
 	})
 }
