@@ -31,26 +31,14 @@ func (o Options) limits() decompress.Limits {
 	return decompress.Limits{MaxBytes: o.MaxDecodedBytes, Reserve: o.Reserve}
 }
 
-func (o Options) reserve(bytes int64) error {
-	if o.Reserve == nil {
-		return nil
-	}
-	return o.Reserve(bytes)
-}
-
-// recordMemory is about what a log record takes besides its strings, which alias the payload.
-const recordMemory = 256
-
-// reservedRecords is for how many records memory is reserved at a time.
-const reservedRecords = 256
-
-// reserveRecord asks for the memory of one record more, when records are there already.
-func (o Options) reserveRecord(records int) error {
-	if records%reservedRecords != 0 {
-		return nil
-	}
-	return o.reserve(reservedRecords * recordMemory)
-}
+// About what there is in memory besides strings, which alias the payload: of a record with its body and its id, of a
+// resource with its attributes, of one attribute more, and of a name in a list.
+const (
+	recordMemory    = 256
+	resourceMemory  = 1536
+	attributeMemory = 112
+	nameMemory      = 64
+)
 
 // Batch is what a payload holds: log records, and the documents that they came in.
 type Batch struct {

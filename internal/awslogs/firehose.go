@@ -10,10 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/zeebo/xxh3"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
@@ -31,11 +34,13 @@ const (
 	// A portion of a request ends with the record that fills maxPortionBytes or maxPortionRecords.
 	maxPortionBytes   = 16 << 20
 	maxPortionRecords = 1 << 16
+	// maxRequestID is the length of the longest id that is taken for one: it is in the id of every line. AWS's is a UUID.
+	maxRequestID = 256
 	// maxFirehoseRatio is how many times Options.MaxDecodedBytes all records of a request may decode to.
 	maxFirehoseRatio = 16
 )
 
-// Bounds of the common attributes, as AWS has them.
+// Bounds of the common attributes, as AWS has them, in characters.
 const (
 	maxCommonAttributes     = 50
 	maxCommonAttributeName  = 256
@@ -91,8 +96,11 @@ func ParseFirehose(body []byte, header FirehoseHeader, opts Options) (*FirehoseR
 	case header.RequestID != "" && header.RequestID != r.id:
 		return nil, errors.New("requestId is not that of the header")
 	}
-	if r.id == "" {
+	switch {
+	case r.id == "":
 		return nil, errors.New("requestId is missing")
+	case len(r.id) > maxRequestID:
+		return nil, fmt.Errorf("requestId has more than %d bytes", maxRequestID)
 	}
 	return r, nil
 }
@@ -119,10 +127,12 @@ func (r *FirehoseRequest) parseCommonAttributes(header string) error {
 				return err
 			case len(r.common) == maxCommonAttributes:
 				return s.Errorf("more than %d", maxCommonAttributes)
-			case len(name) > maxCommonAttributeName:
-				return s.Errorf("a name of more than %d bytes", maxCommonAttributeName)
-			case len(value) > maxCommonAttributeValue:
-				return s.Errorf("a value of more than %d bytes", maxCommonAttributeValue)
+			case utf8.RuneCountInString(name) > maxCommonAttributeName:
+				return s.Errorf("a name of more than %d characters", maxCommonAttributeName)
+			case utf8.RuneCountInString(value) > maxCommonAttributeValue:
+				return s.Errorf("a value of more than %d characters", maxCommonAttributeValue)
+			case name == "":
+				return nil
 			}
 			r.common = append(r.common, extractedField{name, value})
 			return nil
@@ -219,7 +229,7 @@ func decodeBase64(data []byte) ([]byte, error) {
 // Subscription messages are documents as they are by DecodeSubscription. All lines together are one more document, told
 // apart by the request's id.
 func (r *FirehoseRequest) Decode(from int) (batch Batch, next int, err error) {
-	p := newPortion(r)
+	p := newPortion(r, from)
 	next, err = p.decode(from)
 	if err != nil {
 		return Batch{}, next, err
@@ -229,7 +239,7 @@ func (r *FirehoseRequest) Decode(from int) (batch Batch, next int, err error) {
 
 // Check says whether Decode would fail, with less effort.
 func (r *FirehoseRequest) Check(from int) (next int, err error) {
-	p := newPortion(r)
+	p := newPortion(r, from)
 	p.dry = true
 	return p.decode(from)
 }
@@ -243,21 +253,32 @@ type firehosePortion struct {
 	records plog.LogRecordSlice
 	// dry portions are of no interest beyond whether they can be decoded.
 	dry bool
-	// count is how many records there are, and lineCount how many of them are lines.
-	count, lineCount int
-	// seen is a hash of the request's id and of all records up to the one at hand.
-	seen ID
+	// count is how many log records there are.
+	count int
+	// seen is a hash of the request's id, of where the portion begins, and of its records up to the one at hand.
+	seen xxh3.Hasher
 }
 
-func newPortion(r *FirehoseRequest) *firehosePortion {
+func newPortion(r *FirehoseRequest, from int) *firehosePortion {
 	lines := plog.NewResourceLogs()
-	return &firehosePortion{
+	p := &firehosePortion{
 		request:  r,
 		messages: newSubscriptionDecoder(r.opts),
 		lines:    lines,
 		records:  lines.ScopeLogs().AppendEmpty().LogRecords(),
-		seen:     newID([]byte(r.id), 0),
 	}
+	p.messages.originMemory += int64(len(r.common) * attributeMemory)
+	p.see([]byte(r.id), from)
+	return p
+}
+
+// see adds data, and a number that goes with it, to what the portion's documents are told apart by.
+func (p *firehosePortion) see(data []byte, number int) {
+	var head [16]byte
+	binary.LittleEndian.PutUint64(head[:], uint64(len(data)))
+	binary.LittleEndian.PutUint64(head[8:], uint64(number))
+	_, _ = p.seen.Write(head[:])
+	_, _ = p.seen.Write(data)
 }
 
 func (p *firehosePortion) decode(from int) (next int, err error) {
@@ -284,7 +305,7 @@ func (p *firehosePortion) full() bool {
 
 func (p *firehosePortion) record(index int) error {
 	data := p.request.records[index]
-	p.seen = newID(data, binary.LittleEndian.Uint64(p.seen[:]))
+	p.see(data, index)
 	content, err := decompress.Gzip(data, p.request.opts.limits())
 	if err != nil {
 		return err
@@ -294,7 +315,7 @@ func (p *firehosePortion) record(index int) error {
 		return p.appendLines(content, index)
 	}
 	if len(data) > 0 && &data[0] == &content[0] {
-		if err := p.request.opts.reserve(int64(len(content))); err != nil {
+		if err := p.messages.memory.Take(int64(len(content))); err != nil {
 			return err
 		}
 		content = bytes.Clone(content) // messages are decoded in place, and data may be decoded again
@@ -307,36 +328,42 @@ func (p *firehosePortion) record(index int) error {
 		document := &p.messages.batch.Documents[before+i]
 		p.count += document.Records
 		if document.ID == (ID{}) && document.Records > 0 {
-			document.ID = newID(p.seen[:], uint64(i))
+			seen := p.seen.Sum128().Bytes()
+			document.ID = newID(seen[:], uint64(i))
 		}
 	}
 	return nil
 }
 
-// isSubscription says whether data holds messages of a subscription filter, or something that began as one but is
-// broken. Anything else is lines, also when they are JSON.
+// isSubscription says whether data holds messages of a subscription filter: it is an object with their type, and with two
+// more of their keys at least, or begins so. Anything else is lines, also if it is JSON, and also if it is broken: the lines
+// of a program may be anything, and one of them must not hold up all others.
 func isSubscription(data []byte) bool {
 	s := jsonscan.New(data)
 	if s.Peek() != '{' {
 		return false
 	}
-	hasType, known := false, false
-	err := s.Object(func(key string) error {
-		switch key {
-		case "messageType":
+	hasType, keys := false, 0
+	_ = s.Object(func(key string) error {
+		if key == "messageType" && s.Peek() == '"' {
 			raw, _, err := s.Raw()
 			hasType = string(raw) == dataMessage || string(raw) == controlMessage
-			if hasType {
-				return errFound
-			}
 			return err
-		case "logGroup", "logStream", "logEvents", "subscriptionFilters":
-			known = true
+		}
+		if slices.Contains(envelopeKeys, key) {
+			keys++
+		}
+		if hasType && keys >= minEnvelopeKeys {
+			return errFound
 		}
 		return s.Skip()
 	})
-	return hasType || err != nil && known
+	return hasType && keys >= minEnvelopeKeys
 }
+
+var envelopeKeys = []string{"owner", "logGroup", "logStream", "subscriptionFilters", "logEvents"}
+
+const minEnvelopeKeys = 2
 
 // errFound ends a scan that knows enough.
 var errFound = errors.New("found")
@@ -352,18 +379,18 @@ func (p *firehosePortion) appendLines(data []byte, index int) error {
 			continue
 		}
 		p.count++
-		p.lineCount++
 		if p.dry {
 			continue
 		}
-		if err := p.request.opts.reserveRecord(p.lineCount - 1); err != nil {
+		uid := prefix + strconv.Itoa(number)
+		if err := p.messages.memory.Take(recordMemory + int64(len(uid))); err != nil {
 			return err
 		}
 		record := p.records.AppendEmpty()
 		record.SetTimestamp(p.request.timestamp)
 		record.SetObservedTimestamp(observedAt)
 		record.Body().SetStr(jsonscan.Alias(line))
-		record.Attributes().PutStr(AttributeLogRecordUID, prefix+strconv.Itoa(number))
+		record.Attributes().PutStr(AttributeLogRecordUID, uid)
 	}
 	return nil
 }
@@ -373,7 +400,7 @@ func (p *firehosePortion) finish() Batch {
 	batch := p.messages.batch
 	if p.records.Len() > 0 {
 		p.setLinesResource()
-		batch.Documents = append(batch.Documents, Document{ID: p.seen, Resources: 1, Records: p.records.Len()})
+		batch.Documents = append(batch.Documents, Document{ID: p.seen.Sum128().Bytes(), Resources: 1, Records: p.records.Len()})
 		p.lines.MoveTo(batch.Logs.ResourceLogs().AppendEmpty())
 	}
 	for _, rl := range batch.Logs.ResourceLogs().All() {

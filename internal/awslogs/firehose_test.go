@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,6 +131,11 @@ func TestFirehoseRecords(t *testing.T) {
 		"JSON line":                      {`{"a":1}`, []string{`{"a":1}`}, 1},
 		"JSON line that is cut short":    {`{"a":1`, []string{`{"a":1`}, 1},
 		"JSON of another type":           {`{"messageType":"OTHER"}`, []string{`{"messageType":"OTHER"}`}, 1},
+		"JSON line that names the type":  {`{"messageType":"DATA_MESSAGE","seq":5}`, []string{`{"messageType":"DATA_MESSAGE","seq":5}`}, 1},
+		"JSON line with keys of AWS's":   {`{"logGroup":"g","owner":"o","ratio":NaN}`, []string{`{"logGroup":"g","owner":"o","ratio":NaN}`}, 1},
+		"a line that is cut short":       {`{"logGroup":"g","logStream":"s","body":"cut`, []string{`{"logGroup":"g","logStream":"s","body":"cut`}, 1},
+		"another control message":        {`{"messageType":"CONTROL_MESSAGE","cmd":"stop"}`, []string{`{"messageType":"CONTROL_MESSAGE","cmd":"stop"}`}, 1},
+		"control message":                {`{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[]}`, nil, 0},
 		"JSON array":                     {`[` + message + `]`, []string{`[` + message + `]`}, 1},
 		"message after a line":           {"m\n" + message, []string{"m", message}, 1},
 		"text that names the type":       {`messageType DATA_MESSAGE`, []string{`messageType DATA_MESSAGE`}, 1},
@@ -170,6 +176,7 @@ func TestFirehoseMalformed(t *testing.T) {
 		"timestamp too large":   {`{"requestId":"r","timestamp":9223372036855,"records":[]}`, "", "timestamp: offset 42: out of range"},
 		"more behind":           {`{"requestId":"r","records":[]}secret`, "", "offset 30: expected the end"},
 		"field that is no JSON": {`{"requestId":"r","secret":nope}`, "", "a field that is not known: offset 26: expected a value"},
+		"long id":               {`{"requestId":"` + strings.Repeat("x", 257) + `","records":[]}`, "", "requestId has more than 256 bytes"},
 		"too many records":      {`{"records":[` + strings.Repeat(`{"data":""},`, 100_000) + `{"data":""}]}`, "", "records: offset 1200012: more than 100000 records"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -191,8 +198,7 @@ func TestFirehoseMalformed(t *testing.T) {
 	f(string(compress(t, message[:150])), "record 2: document 1: logEvents: event 1: offset 150: cut short in a string")
 	f(message[:150], "record 2: document 1: logEvents: event 1: offset 150: cut short in a string")
 	f(message+"secret", "record 2: document 2: offset 160: expected an object")
-	f(`{"messageType":"DATA_MESSAGE"}`, "record 2: document 1: owner is missing")
-	f(`{"logEvents":[{"message":"secret"`, "record 2: document 1: logEvents: event 1: offset 33: cut short, expected a comma or '}'")
+	f(`{"messageType":"DATA_MESSAGE","owner":"secret","logGroup":"secret"}`, "record 2: document 1: logStream is missing")
 	f(string(compress(t, strings.Repeat("x", 2<<20))), "record 2: input too large: it decodes to more than 1048576 bytes")
 }
 
@@ -219,8 +225,10 @@ func TestFirehoseCommonAttributes(t *testing.T) {
 	f("x", nil, "offset 0: expected an object")
 	f(`{"commonAttributes":{"a":1}}`, nil, "offset 25: expected a string")
 	f(`{"commonAttributes":{}} x`, nil, "offset 24: expected the end")
-	f(`{"commonAttributes":{"a":"`+strings.Repeat("x", 1025)+`"}}`, nil, "offset 1052: a value of more than 1024 bytes")
-	f(`{"commonAttributes":{"`+strings.Repeat("x", 257)+`":"a"}}`, nil, "offset 284: a name of more than 256 bytes")
+	f(`{"commonAttributes":{"a":"`+strings.Repeat("x", 1025)+`"}}`, nil, "offset 1052: a value of more than 1024 characters")
+	umlauts := strings.Repeat("ü", 1024)
+	f(`{"commonAttributes":{"a":"`+umlauts+`","":"nameless"}}`, map[string]any{"a": umlauts}, "")
+	f(`{"commonAttributes":{"`+strings.Repeat("x", 257)+`":"a"}}`, nil, "offset 284: a name of more than 256 characters")
 	var many []string
 	for i := range 51 {
 		many = append(many, fmt.Sprintf(`"a%d":"b"`, i))
@@ -274,6 +282,24 @@ func TestFirehosePortions(t *testing.T) {
 		_, next, err = request.Decode(next)
 		require.NoError(t, err, "each record is within the limit, and so are all together")
 	}
+	// Portions that are alike are not the same.
+	same := strings.Repeat("OK\n", maxPortionRecords)
+	request, err = ParseFirehose(firehoseBody("r", same, same, noIDDocument(), same, noIDDocument()), FirehoseHeader{}, opts)
+	require.NoError(t, err)
+	seen := map[ID]bool{}
+	documents := 0
+	for next := 0; next < request.Records(); {
+		var batch Batch
+		batch, next, err = request.Decode(next)
+		require.NoError(t, err)
+		for _, document := range batch.Documents {
+			seen[document.ID] = true
+			documents++
+		}
+	}
+	assert.Equal(t, 5, documents)
+	assert.Len(t, seen, documents)
+
 	opts.MaxDecodedBytes = 1 << 20
 	bomb := string(compress(t, strings.Repeat("x\n", 512<<10)))
 	request, err = ParseFirehose(firehoseBody("r", strings.Split(strings.Repeat(bomb+",", 20), ",")...), FirehoseHeader{}, opts)
@@ -282,6 +308,11 @@ func TestFirehosePortions(t *testing.T) {
 		next, err = request.Check(next)
 	}
 	require.ErrorIs(t, err, decompress.ErrTooLarge)
+}
+
+// noIDDocument is a message whose event has no id.
+func noIDDocument() string {
+	return strings.Replace(document("g", "m"), `"id":"3848091",`, "", 1)
 }
 
 // Documents are told apart by what AWS tells them apart by, and by what is in them.
@@ -307,6 +338,13 @@ func TestDocumentIDs(t *testing.T) {
 	}
 	// Unescaped where it stands, the one looks like the other.
 	assert.NotEqual(t, id(head+`{"id":"1","timestamp":1,"message":"a\/b"}]}`), id(head+`{"id":"1","timestamp":1,"message":"a/bb"}]}`))
+	for _, pair := range [][2]string{{`\/b`, `/bb`}, {`a\nn`, "a\nnn"}} {
+		one := strings.Replace(head, `"logStream":"s"`, `"logStream":"`+pair[0]+`"`, 1) + `{"id":"1","timestamp":1,"message":"m"}]}`
+		assert.NotEqual(t, id(one), id(strings.Replace(one, pair[0], pair[1], 1)))
+	}
+	second, err := DecodeSubscription([]byte(document("x", `a\tb`)+document("g", `m\n`)), testOptions())
+	require.NoError(t, err)
+	assert.Equal(t, id(document("g", `m\n`)), second.Documents[1].ID, "wherever in a request it stands")
 	// Without ids the same line may well have been logged twice.
 	assert.Equal(t, ID{}, id(head+`{"timestamp":1,"message":"m"}]}`))
 	assert.Equal(t, ID{}, id(head+`{"id":"1","timestamp":1,"message":"m"},{"id":"","timestamp":1,"message":"n"}]}`))
@@ -341,24 +379,56 @@ func TestDrop(t *testing.T) {
 	assert.Len(t, batch.Documents, 4)
 }
 
-// Memory is asked for before it is there, for as many records as there are, and a refusal ends the decoding.
+// Memory is asked for before it is there: about as much as is held in the end, whatever the payload is made of.
 func TestReserve(t *testing.T) {
-	var reserved int64
+	const head = `{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s",`
+	fields := strings.TrimSuffix(strings.Repeat(`"a":"",`, maxExtractedFields), ",")
+	filters := `"subscriptionFilters":[` + strings.TrimSuffix(strings.Repeat(`"f",`, maxFilters), ",") + `],`
+	common := make([]string, maxCommonAttributes)
+	for i := range common {
+		common[i] = fmt.Sprintf(`"a%d":"b"`, i)
+	}
+	commonAttributes := `{"commonAttributes":{` + strings.Join(common, ",") + `}}`
+	origins := strings.Replace(documentOfOrigins(maxOrigins), `"logEvents"`, filters+`"logEvents"`, 1)
 	opts := testOptions()
 	opts.MaxDecodedBytes = 64 << 20
-	opts.Reserve = func(n int64) error {
-		reserved += n
-		return nil
+	for name, body := range map[string]string{
+		"events":           document("g", make([]string, 30_000)...),
+		"documents":        strings.Repeat(document("g", "m"), 10_000),
+		"empty documents":  strings.Repeat(document("g"), 30_000),
+		"extracted fields": head + `"logEvents":[` + strings.TrimSuffix(strings.Repeat(`{"timestamp":1,"message":"","extractedFields":{`+fields+`}},`, 2000), ",") + `]}`,
+		"origins":          strings.Repeat(origins, 10),
+		"lines":            strings.Repeat("x\n", 60_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var reserved int64
+			opts := opts
+			opts.Reserve = func(n int64) error {
+				reserved += n
+				return nil
+			}
+			runtime.GC()
+			before := heldMemory()
+			var batch Batch
+			var request *FirehoseRequest
+			var err error
+			if name == "lines" || name == "origins" {
+				request, err = ParseFirehose(firehoseBody(strings.Repeat("r", maxRequestID), body), FirehoseHeader{CommonAttributes: commonAttributes}, opts)
+				require.NoError(t, err)
+				batch, _, err = request.Decode(0)
+			} else {
+				batch, err = DecodeSubscription([]byte(body), opts)
+			}
+			require.NoError(t, err)
+			runtime.GC()
+			after := heldMemory()
+			held := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+			assert.LessOrEqual(t, held, reserved*3/2+3*int64(len(body))+1<<20)
+			assert.LessOrEqual(t, reserved, 4*held+1<<20)
+			runtime.KeepAlive(batch)
+			runtime.KeepAlive(request)
+		})
 	}
-	messages := make([]string, 10_000)
-	body := document("g", messages...)
-	_, err := DecodeSubscription([]byte(body), opts)
-	require.NoError(t, err)
-	assert.GreaterOrEqual(t, reserved, int64(10_000*recordMemory))
-	reserved = 0
-	_, err = DecodeSubscription(compress(t, body), opts)
-	require.NoError(t, err)
-	assert.GreaterOrEqual(t, reserved, int64(10_000*recordMemory+len(body)))
 
 	refused := errors.New("no memory now")
 	left := int64(1 << 20)
@@ -369,7 +439,7 @@ func TestReserve(t *testing.T) {
 		}
 		return nil
 	}
-	_, err = DecodeSubscription([]byte(body), opts)
+	_, err := DecodeSubscription([]byte(document("g", make([]string, 10_000)...)), opts)
 	require.ErrorIs(t, err, refused)
 	left = 1 << 20
 	request, err := ParseFirehose(firehoseBody("r", strings.Repeat("x\n", 10_000)), FirehoseHeader{}, opts)

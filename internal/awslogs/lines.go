@@ -72,13 +72,17 @@ func newPieceReader(src io.Reader, opts Options) *pieceReader {
 
 // next returns the next piece, which is the caller's until the next call, or for good if it calls keep. The error is
 // io.EOF at the end, or what the stream or reserve returned, or it has decompress.ErrTooLarge in its chain. The whole
-// lines before an error are returned first.
+// lines before an error are returned first if the stream has it at that place whenever it is read: else they would be in
+// another piece when it is read again.
 func (r *pieceReader) next() (piece, error) {
 	window := int(min(int64(r.maxBytes), r.maxLine))
 	for len(r.rest) < window && r.newlines < r.maxLines && r.err == nil {
 		if err := r.fill(); err != nil {
 			return piece{}, err
 		}
+	}
+	if len(r.rest) < window && r.newlines < r.maxLines && !r.ended() && !errors.Is(r.err, decompress.ErrCorrupt) {
+		return piece{}, r.err
 	}
 	if p := firstLines(r.rest[:min(len(r.rest), window)], r.maxLines); p.lines > 0 {
 		if p.lines < r.maxLines && len(r.rest) < window && r.ended() {
@@ -184,7 +188,7 @@ func (r *pieceReader) fill() error {
 func (r *pieceReader) makeRoom() error {
 	size := r.bufferSize()
 	if size > max(r.largest, r.maxBytes) && r.reserve != nil {
-		if err := r.reserve(int64(size - max(r.largest, r.maxBytes))); err != nil {
+		if err := r.reserve(int64(size)); err != nil { // the smaller one is there until rest is moved
 			return err
 		}
 	}

@@ -89,12 +89,13 @@ func NewObjectReader(body io.Reader, object Object, opts Options) *ObjectReader 
 // also where Skip leaves out its first records.
 //
 // Pieces depend on the object's decoded bytes alone, so that at another delivery they have the same ids; only the one
-// that Skip begins within, or before which body failed, has an id of its own.
+// that Skip begins within has an id of its own.
 //
 // The error is io.EOF at the end, also if there are no more records than Skip. Any other error says at which line the
 // object ends early, and the next call returns it again. It has in its chain: decompress.ErrTooLarge, if the line is too
 // long; what opts.Reserve returned; decompress.ErrCorrupt, if the gzip stream is broken or cut short; or else what body
-// returned. The records of whole lines before the error are returned first, by calls before.
+// returned. The records of whole lines before the error are returned first, by calls before; of those before an error of
+// body's, only whole pieces, since it will not end there another time.
 func (r *ObjectReader) Next() (Batch, error) {
 	if r.err == nil && !r.reserved {
 		r.reserved = true
@@ -124,6 +125,9 @@ func (r *ObjectReader) Again() Batch {
 	r.line, r.record = r.last.line, r.last.record
 	return r.decode(r.last.piece)
 }
+
+// Records is how many records the object has up to here, those that were skipped among them.
+func (r *ObjectReader) Records() int { return r.record }
 
 // Close gives back what the reader holds. It does not close body. Next returns fs.ErrClosed from then on, unless the
 // object has ended before. It may be called again.

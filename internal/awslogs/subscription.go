@@ -15,6 +15,7 @@ import (
 
 	"github.com/awsloki/awsloki/internal/decompress"
 	"github.com/awsloki/awsloki/internal/jsonscan"
+	"github.com/awsloki/awsloki/internal/memory"
 )
 
 // DecodeSubscription decodes the messages of a CloudWatch Logs subscription filter: one or many JSON documents one
@@ -62,8 +63,11 @@ type subscriptionDecoder struct {
 	staged plog.ResourceLogsSlice
 
 	observedAt pcommon.Timestamp
-	message    subscriptionMessage
-	event      logEvent
+	memory     memory.Allowance
+	// originMemory is about what the resource of an origin takes.
+	originMemory int64
+	message      subscriptionMessage
+	event        logEvent
 	// The callbacks of the scanner, made once and not for every document and event.
 	onField, onEventField, onExtractedField func(key string) error
 	onEvent, onFilter                       func() error
@@ -80,15 +84,10 @@ type subscriptionMessage struct {
 	events, withoutID int
 	// start is where the document begins.
 	start int
-	// lengths is a checksum over the lengths of the strings.
-	lengths uint64
 	// last is where the newest record went. Nearly every document has one origin only.
 	last    *originRecords
 	origins map[eventOrigin]*originRecords
 }
-
-// lengthsFactor is a large odd number, so that the order of lengths counts.
-const lengthsFactor = 0x9e3779b97f4a7c15
 
 // eventOrigin is an account and a region of which a document has events. Both are empty where the events do not say.
 type eventOrigin struct{ account, region string }
@@ -111,6 +110,15 @@ type logEvent struct {
 
 type extractedField struct{ name, value string }
 
+// extractedMemory is about what the attributes of the extracted fields take, with their names, which are new strings.
+func (e *logEvent) extractedMemory() int64 {
+	var n int64
+	for _, field := range e.extracted {
+		n += attributeMemory + int64(len(extractedFieldPrefix)+len(field.name))
+	}
+	return n
+}
+
 // maxExtractedFields bounds what one event may carry, and maxOrigins the accounts and regions of one document: each has
 // attributes of its own. A filter pattern, which names each field that it captures, has at most 1,024 characters.
 const (
@@ -120,11 +128,13 @@ const (
 
 func newSubscriptionDecoder(opts Options) *subscriptionDecoder {
 	d := &subscriptionDecoder{
-		opts:       opts,
-		batch:      Batch{Logs: plog.NewLogs()},
-		staged:     plog.NewResourceLogsSlice(),
-		observedAt: pcommon.NewTimestampFromTime(opts.ObservedAt),
-		message:    subscriptionMessage{origins: map[eventOrigin]*originRecords{}},
+		opts:         opts,
+		batch:        Batch{Logs: plog.NewLogs()},
+		staged:       plog.NewResourceLogsSlice(),
+		observedAt:   pcommon.NewTimestampFromTime(opts.ObservedAt),
+		memory:       memory.Allowance{Reserve: opts.Reserve},
+		originMemory: resourceMemory,
+		message:      subscriptionMessage{origins: map[eventOrigin]*originRecords{}},
 	}
 	d.onField, d.onEventField, d.onExtractedField = d.field, d.eventField, d.extractedField
 	d.onEvent, d.onFilter = d.logEvent, d.filter
@@ -155,6 +165,7 @@ func (d *subscriptionDecoder) document() error {
 		start:   d.s.Offset(),
 	}
 	clear(d.message.origins)
+	d.s.Mark()
 	if err := d.s.Object(d.onField); err != nil {
 		return err
 	}
@@ -232,6 +243,9 @@ func (d *subscriptionDecoder) finishData() error {
 		d.batch.Documents = append(d.batch.Documents, Document{})
 		return nil
 	}
+	if err := d.memory.Take(int64(d.staged.Len() * len(m.filters) * nameMemory)); err != nil {
+		return err
+	}
 	d.batch.Documents = append(d.batch.Documents, Document{ID: d.id(), Resources: d.staged.Len(), Records: m.events})
 	for _, o := range m.origins {
 		d.setResource(o)
@@ -244,13 +258,13 @@ func (d *subscriptionDecoder) finishData() error {
 }
 
 // id is that of the document at hand: of its bytes as the scanner leaves them, which has unescaped strings in place, and
-// of the lengths of those strings.
+// of what it has changed.
 func (d *subscriptionDecoder) id() ID {
 	m := &d.message
 	if m.events == 0 || m.withoutID > 0 {
 		return ID{}
 	}
-	return newID(d.buf[m.start:d.s.Offset()], m.lengths)
+	return newID(d.buf[m.start:d.s.Offset()], d.s.Edits())
 }
 
 func (d *subscriptionDecoder) setResource(o *originRecords) {
@@ -371,13 +385,12 @@ func (d *subscriptionDecoder) extractedField(key string) error {
 
 func (d *subscriptionDecoder) appendRecord() error {
 	e := &d.event
-	if err := d.opts.reserveRecord(d.message.events - 1); err != nil {
+	if err := d.memory.Take(recordMemory + e.extractedMemory()); err != nil {
 		return err
 	}
 	if e.id == "" {
 		d.message.withoutID++
 	}
-	d.message.lengths = d.message.lengths*lengthsFactor + uint64(len(e.id))<<32 + uint64(len(e.message))
 	records, err := d.recordsOf(e.eventOrigin)
 	if err != nil {
 		return err
@@ -410,6 +423,9 @@ func (d *subscriptionDecoder) recordsOf(origin eventOrigin) (plog.LogRecordSlice
 	if !ok {
 		if len(m.origins) == maxOrigins {
 			return plog.LogRecordSlice{}, d.s.Errorf("more than %d accounts and regions", maxOrigins)
+		}
+		if err := d.memory.Take(d.originMemory); err != nil {
+			return plog.LogRecordSlice{}, err
 		}
 		resource := d.staged.AppendEmpty()
 		o = &originRecords{origin, resource, resource.ScopeLogs().AppendEmpty().LogRecords()}

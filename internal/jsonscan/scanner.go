@@ -29,6 +29,9 @@ var errCutShort = errors.New("cut short")
 type Scanner struct {
 	buf []byte
 	pos int
+	// mark and edits are those of Mark and Edits.
+	mark  int
+	edits uint64
 }
 
 // New returns a scanner at the start of buf.
@@ -36,6 +39,13 @@ func New(buf []byte) Scanner { return Scanner{buf: buf} }
 
 // Offset is how many bytes of the buffer were read.
 func (s *Scanner) Offset() int { return s.pos }
+
+// Mark begins another part of the buffer, for Edits.
+func (s *Scanner) Mark() { s.mark, s.edits = s.pos, 0 }
+
+// Edits is a checksum of what unescaping has changed since Mark: where, and to how many bytes. Two parts with the same
+// bytes after that, and the same edits, had the same strings in them.
+func (s *Scanner) Edits() uint64 { return s.edits }
 
 // Done says whether only white space is left.
 func (s *Scanner) Done() bool { return s.Peek() == 0 && s.pos == len(s.buf) }
@@ -174,6 +184,9 @@ func (s *Scanner) Bytes() ([]byte, error) {
 	return s.unescape(end-len(raw), end)
 }
 
+// editFactor is a large odd number, so that the order of edits counts.
+const editFactor = 0x9e3779b97f4a7c15
+
 // unescape returns the string that stands between start and end with escape sequences. It grows no longer without
 // them, so that it is written where it stands.
 func (s *Scanner) unescape(start, end int) ([]byte, error) {
@@ -182,6 +195,7 @@ func (s *Scanner) unescape(start, end int) ([]byte, error) {
 		escape := bytes.IndexByte(s.buf[read:end], '\\')
 		if escape < 0 {
 			write += copy(s.buf[write:], s.buf[read:end])
+			s.edits = (s.edits^uint64(start-s.mark))*editFactor + uint64(write-start)
 			return s.buf[start:write], nil
 		}
 		write += copy(s.buf[write:], s.buf[read:read+escape])
