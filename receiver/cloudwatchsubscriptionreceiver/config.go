@@ -64,8 +64,11 @@ func (c *Config) Validate() error {
 	if c.ServerConfig.MaxRequestBodySize < 0 {
 		errs = append(errs, fmt.Errorf("`max_request_body_size` must not be negative, found %d", c.ServerConfig.MaxRequestBodySize))
 	}
-	if c.MaxDecodedBytes <= 0 {
+	switch {
+	case c.MaxDecodedBytes <= 0:
 		errs = append(errs, fmt.Errorf("`max_decoded_bytes` must be positive, found %d", c.MaxDecodedBytes))
+	case c.MaxDecodedBytes > maxMaxDecodedBytes:
+		errs = append(errs, fmt.Errorf("`max_decoded_bytes` must be at most %d, found %d", int64(maxMaxDecodedBytes), c.MaxDecodedBytes))
 	}
 	if c.MaxInFlightBytes <= 0 {
 		errs = append(errs, fmt.Errorf("`max_in_flight_bytes` must be positive, found %d", c.MaxInFlightBytes))
@@ -78,8 +81,11 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// algorithms are those that confighttp knows. One that it does not know, it takes, and fails with each request.
-var algorithms = []string{"", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4", "x-snappy-framed"}
+// maxMaxDecodedBytes is more than anybody has memory for, and leaves room to count with.
+const maxMaxDecodedBytes = 1 << 40
+
+// algorithms are those that bodies may have. What is gzip is inflated in any case.
+var algorithms = []string{"", "gzip"}
 
 func (c *Config) validateEndpoint() error {
 	address := c.ServerConfig.NetAddr

@@ -4,6 +4,7 @@
 package cloudwatchsubscriptionreceiver
 
 import (
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,11 +72,12 @@ func TestInvalidConfig(t *testing.T) {
 	f("endpoint", "localhost:99999", "`endpoint` must be host:port, found \"localhost:99999\"")
 	f("endpoint", "localhost:", "`endpoint` must be host:port, found \"localhost:\"")
 	f("transport", "udp", "transport")
-	f("compression_algorithms", []any{"", "br"}, "`compression_algorithms` must be of")
+	f("compression_algorithms", []any{"", "zstd"}, "`compression_algorithms` must be of")
 	f("subscription_path", "/a?b=c", "`subscription_path` must be a path as it stands in requests")
 	f("subscription_path", "/%72eady", "`subscription_path` must be a path as it stands in requests")
 	f("max_request_body_size", -1, "`max_request_body_size` must not be negative, found -1")
 	f("max_decoded_bytes", 0, "`max_decoded_bytes` must be positive, found 0")
+	f("max_decoded_bytes", int64(math.MaxInt64), "`max_decoded_bytes` must be at most 1099511627776, found 9223372036854775807")
 	f("max_decoded_bytes", "64MiB", "'max_decoded_bytes'")
 	f("max_in_flight_bytes", 0, "`max_in_flight_bytes` must be positive, found 0")
 	f("dedup::window", "-1s", "`window` must not be negative, found -1s")

@@ -46,8 +46,8 @@ type input struct {
 	// write writes an answer.
 	write func(w http.ResponseWriter, req *http.Request, o outcome)
 
-	// raw inputs read bodies as they came. Of those, keyed ones check credentials themselves.
-	raw, keyed bool
+	// keyed inputs check credentials themselves.
+	keyed bool
 	// streams is of inputs that hand on while they read.
 	streams bool
 	// maxBody is the most bytes that a body may have as it comes. 0: any number.
@@ -72,26 +72,18 @@ func (r *subscriptionReceiver) makeInputs() map[string]*input {
 		config.SubscriptionPath: {name: "subscription", take: r.takeSubscription, write: writeJSON, maxBody: maxBody},
 		config.FirehosePath: {
 			name: "firehose", take: r.takeFirehose, write: writeFirehose, maxBody: awslogs.MaxFirehoseBody,
-			raw: true, keyed: config.FirehoseAccessKey != "",
+			keyed: config.FirehoseAccessKey != "",
 		},
-		config.S3Path:       {name: "s3", take: r.takeObject, write: writeJSON, raw: true, streams: true},
-		config.LokiPushPath: {name: "loki_push", take: r.takeLokiPush, write: writeLokiPush, raw: true, maxBody: maxBody},
+		config.S3Path:       {name: "s3", take: r.takeObject, write: writeJSON, streams: true},
+		config.LokiPushPath: {name: "loki_push", take: r.takeLokiPush, write: writeLokiPush, maxBody: maxBody},
 	}
 	delete(inputs, "")
 	return inputs
 }
 
-func (r *subscriptionReceiver) inputOf(req *http.Request) *input {
-	if in, ok := r.inputs[req.URL.Path]; ok {
-		return in
-	}
-	return nowhere
-}
-
 // exchange is one request that is being served.
 type exchange struct {
 	receiver *subscriptionReceiver
-	input    *input
 	req      *http.Request
 	arrived  *arrival
 	// ctx is the request's, with the tenant among the client's metadata.
@@ -112,7 +104,8 @@ type outcome struct {
 }
 
 func (r *subscriptionReceiver) serve(w http.ResponseWriter, req *http.Request) {
-	in := r.inputOf(req)
+	arrived := arrivalOf(req)
+	in := arrived.input
 	if in != nowhere && req.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		r.answer(w, req, outcome{status: http.StatusMethodNotAllowed, message: "method not allowed"})
@@ -122,22 +115,22 @@ func (r *subscriptionReceiver) serve(w http.ResponseWriter, req *http.Request) {
 	ctx := withTenant(req.Context(), tenantID)
 	x := &exchange{
 		receiver: r,
-		input:    in,
 		req:      req,
-		arrived:  arrivalOf(req),
+		arrived:  arrived,
 		ctx:      ctx,
 		tenant:   tenantID,
 		lease:    r.budget.Lease(ctx),
 	}
-	o := x.take()
-	r.metrics.ReceiverCloudwatchsubscriptionRequestBytes.Add(ctx, x.arrived.read, r.attributes(in))
-	x.arrived.answerEarly(w, func() { r.answer(w, req, o) })
+	if in.streams {
+		x.lease = r.streams.Lease(ctx)
+	}
+	r.answer(w, req, x.take())
 }
 
 // take holds memory no longer than it has to.
 func (x *exchange) take() outcome {
 	defer x.lease.Release()
-	return x.input.take(x)
+	return x.arrived.input.take(x)
 }
 
 // withTenant returns ctx with the tenant that the sender names, if it does, among the client's metadata, where an
@@ -162,41 +155,75 @@ func (x *exchange) options() awslogs.Options {
 	return awslogs.Options{
 		MaxDecodedBytes: x.receiver.config.MaxDecodedBytes,
 		Reserve:         x.lease.Reserve,
-		Region:          x.req.Header.Get(regionHeader),
+		Region:          x.region(),
 		ExcludeLogGroup: x.req.Header.Get(forwarderLogGroupHeader),
 		ObservedAt:      time.Now(),
 	}
 }
 
+// maxRegion is longer than the name of any region is.
+const maxRegion = 64
+
+// region is that of the sender, if it says.
+func (x *exchange) region() string {
+	region := x.req.Header.Get(regionHeader)
+	if len(region) > maxRegion {
+		return ""
+	}
+	return region
+}
+
 // firstRead bounds the memory that a request gets for a length that it only states.
 const firstRead = 1 << 20
 
-// readBody reads the whole body.
+// readBody reads the whole body, and waits for the request's turn then.
 func (x *exchange) readBody() ([]byte, error) {
+	limit := x.arrived.input.maxBody
+	if x.arrived.length > limit {
+		x.arrived.err = errBodyTooLarge
+		return nil, errBodyTooLarge
+	}
 	// With room for one read more, the buffer need not grow to find the end.
 	stated := max(x.arrived.length, 0) + bytes.MinRead
-	size := min(stated, firstRead)
 	var body []byte
-	for {
-		if err := x.lease.Reserve(size - int64(cap(body))); err != nil {
+	for size := min(stated, firstRead); ; size = max(stated, 2*size) {
+		before := x.lease.Used()
+		if err := x.lease.Reserve(size); err != nil {
 			return nil, err
 		}
+		smaller := int64(cap(body))
 		body = append(make([]byte, 0, size), body...)
+		x.lease.ShrinkTo(before + size - smaller)
 		for len(body) < cap(body) {
 			n, err := x.req.Body.Read(body[len(body):cap(body)])
 			body = body[:len(body)+n]
 			if errors.Is(err, io.EOF) {
-				return body, nil
+				return body, x.lease.Begin()
 			}
 			if err != nil {
-				return nil, fmt.Errorf("decode the body: %w", err)
+				return nil, fmt.Errorf("read the body: %w", err)
 			}
 		}
-		size *= 2
-		if stated > int64(len(body)) {
-			size = min(size, stated)
-		}
 	}
+}
+
+// errEncoding says that a body is compressed in a way that nobody sends whom this is for.
+var errEncoding = errors.New("Content-Encoding is not gzip")
+
+// readGzip reads the whole body of an input that takes gzip. Whether it is, its first bytes say.
+func (x *exchange) readGzip() ([]byte, error) {
+	if !x.isGzip() {
+		return nil, errEncoding
+	}
+	return x.readBody()
+}
+
+func (x *exchange) isGzip() bool {
+	switch strings.ToLower(x.arrived.encoding) {
+	case "", "gzip", "x-gzip", "identity": // RFC 9110, section 8.4.1
+		return true
+	}
+	return false
 }
 
 // pipelineError is what the pipeline says to records.
@@ -217,11 +244,12 @@ func (x *exchange) failure(err error) outcome {
 	}
 	o := outcome{message: err.Error()}
 	var reason string
-	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case tooLarge || errors.Is(x.arrived.err, errBodyTooLarge):
+	case errors.Is(x.arrived.err, errBodyTooLarge):
 		o.status, reason = http.StatusRequestEntityTooLarge, reasonTooLarge
-		o.message = fmt.Sprintf("the body has more than %d bytes", x.input.maxBody)
+		o.message = fmt.Sprintf("the body has more than %d bytes", x.arrived.input.maxBody)
+	case errors.Is(x.arrived.err, errStopping):
+		o.status, o.message = http.StatusServiceUnavailable, errStopping.Error()
 	case x.arrived.err != nil:
 		// The network's own words name addresses. Who sent this may send it again.
 		o.status, reason = http.StatusRequestTimeout, reasonIncomplete
@@ -239,17 +267,17 @@ func (x *exchange) failure(err error) outcome {
 	}
 	if reason != "" {
 		x.receiver.metrics.ReceiverCloudwatchsubscriptionDecodeFailures.Add(x.ctx, 1,
-			x.receiver.attributes(x.input, attribute.String("reason", reason)))
+			x.receiver.attributes(x.arrived.input, attribute.String("reason", reason)))
 	}
-	x.receiver.telemetry.Logger.Warn("Refused a request.", zap.String("input", x.input.name),
+	x.receiver.telemetry.Logger.Warn("Refused a request.", zap.String("input", x.arrived.input.name),
 		zap.Int("http.response.status_code", o.status), zap.String("error", o.message),
-		zap.String("client.address", x.req.RemoteAddr), zap.String("forwarder.region", x.req.Header.Get(regionHeader)))
+		zap.String("client.address", x.req.RemoteAddr), zap.String("forwarder.region", x.region()))
 	return o
 }
 
 // pipelineFailure keeps to itself what the pipeline said: a component may quote a line, or name other hosts.
 func (x *exchange) pipelineFailure(err pipelineError) outcome {
-	log := x.receiver.telemetry.Logger.With(zap.String("input", x.input.name), zap.Error(err))
+	log := x.receiver.telemetry.Logger.With(zap.String("input", x.arrived.input.name), zap.Error(err))
 	if consumererror.IsPermanent(err) {
 		log.Error("The pipeline will not take a request.")
 		return outcome{status: http.StatusUnprocessableEntity, message: "the pipeline will not take this"}
@@ -264,25 +292,34 @@ func (r *subscriptionReceiver) attributes(in *input, more ...attribute.KeyValue)
 
 // answer answers a request in the way of its input, and counts it.
 func (r *subscriptionReceiver) answer(w http.ResponseWriter, req *http.Request, o outcome) {
-	in := r.inputOf(req)
+	arrived := arrivalOf(req)
 	if o.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	}
 	if timeout := r.config.ServerConfig.WriteTimeout; timeout > 0 {
-		// It runs since the request began, which may have been some time ago.
-		_ = arrivalOf(req).connection.SetWriteDeadline(time.Now().Add(timeout))
+		_ = arrived.connection.SetWriteDeadline(time.Now().Add(timeout))
 	}
-	r.metrics.ReceiverCloudwatchsubscriptionRequests.Add(req.Context(), 1, r.attributes(in, attribute.Int("http.response.status_code", o.status)))
-	in.write(w, req, o)
+	r.metrics.ReceiverCloudwatchsubscriptionRequests.Add(req.Context(), 1,
+		r.attributes(arrived.input, attribute.Int("http.response.status_code", o.status)))
+	r.metrics.ReceiverCloudwatchsubscriptionRequestBytes.Add(req.Context(), arrived.read, r.attributes(arrived.input))
+	arrived.answerEarly(w, func() { arrived.input.write(w, req, o) })
 }
 
 // writeJSON writes the answers of docs/forwarding-protocol.md.
 func writeJSON(w http.ResponseWriter, _ *http.Request, o outcome) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(o.status)
-	// The sender may have gone by now. It will send again.
-	_ = json.NewEncoder(w).Encode(struct {
+	// There is nothing in it that could fail to be encoded.
+	body, _ := json.Marshal(struct {
 		Accepted int    `json:"accepted"`
 		Error    string `json:"error,omitempty"`
 	}{o.accepted, o.message})
+	writeBody(w, o.status, "application/json", append(body, '\n'))
+}
+
+// writeBody states the length, so that an answer is whole as soon as it is there.
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	// The sender may have gone by now. It will send again.
+	_, _ = w.Write(body)
 }

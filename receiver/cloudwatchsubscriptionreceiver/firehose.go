@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -74,12 +73,7 @@ func (x *exchange) readFirehose() (*awslogs.FirehoseRequest, error) {
 	if version := header.Get(firehoseProtocolHeader); version != "" && !strings.HasPrefix(version, "1.") {
 		return nil, errors.New(firehoseProtocolHeader + " is not 1.0")
 	}
-	switch strings.ToLower(x.arrived.encoding) {
-	case "", "gzip", "identity":
-	default:
-		return nil, errors.New("Content-Encoding is not gzip")
-	}
-	body, err := x.readBody()
+	body, err := x.readGzip()
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +117,5 @@ func writeFirehose(w http.ResponseWriter, req *http.Request, o outcome) {
 		Timestamp    int64  `json:"timestamp"`
 		ErrorMessage string `json:"errorMessage,omitempty"`
 	}{id, time.Now().UnixMilli(), o.message})
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(o.status)
-	_, _ = w.Write(body)
+	writeBody(w, o.status, "application/json", body)
 }

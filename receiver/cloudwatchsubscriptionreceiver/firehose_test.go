@@ -200,6 +200,39 @@ func TestFirehoseLargest(t *testing.T) {
 	}
 }
 
+// As many messages as Firehose sends, each of one event, which is what quiet log groups have.
+func TestManySmallMessages(t *testing.T) {
+	sink := new(consumertest.LogsSink)
+	s := startReceiver(t, sink, nil, nil, componenttest.NewNopHost())
+	const messages = 10_000
+	records := make([][]byte, messages)
+	for i := range records {
+		records[i] = document(strconv.Itoa(i))
+	}
+	resp, text := s.deliver(firehoseBody(records...))
+	requireFirehoseAnswer(t, resp, text, 200, "")
+	assert.Equal(t, messages, sink.LogRecordCount())
+
+	sink.Reset()
+	s = startReceiver(t, sink, nil, nil, componenttest.NewNopHost())
+	resp, text = s.post(bytes.Join(records, nil))
+	assert.Equal(t, 200, resp.StatusCode)
+	assert.JSONEq(t, fmt.Sprintf(`{"accepted":%d}`, messages), text)
+	assert.Equal(t, messages, sink.LogRecordCount())
+}
+
+// Portions that are alike are each handed on.
+func TestFirehosePortionsAlike(t *testing.T) {
+	sink := new(consumertest.LogsSink)
+	s := startReceiver(t, sink, nil, nil, componenttest.NewNopHost())
+	alike := bytes.Repeat([]byte("OK\n"), 1<<16)
+	for range 2 {
+		resp, text := s.deliver(firehoseBody(alike, alike, alike))
+		requireFirehoseAnswer(t, resp, text, 200, "")
+		assert.Equal(t, 3<<16, sink.LogRecordCount())
+	}
+}
+
 // Of a request that is handed on in portions, one is refused. It comes again, and every line is there once.
 func TestFirehosePortionRefused(t *testing.T) {
 	sink := new(consumertest.LogsSink)
@@ -232,7 +265,7 @@ func TestFirehosePortionRefused(t *testing.T) {
 
 	// One bad record among those of the last portion, and nothing is taken of any.
 	sink.Reset()
-	resp, text = s.deliver(firehoseBody(append(records, []byte(`{"messageType":"DATA_MESSAGE"`))...))
-	requireFirehoseAnswer(t, resp, text, 400, "record 10: document 1: offset 29: cut short, expected a comma or '}'")
+	resp, text = s.deliver(firehoseBody(append(records, []byte(`{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g"`))...))
+	requireFirehoseAnswer(t, resp, text, 400, "record 10: document 1: offset 56: cut short, expected a comma or '}'")
 	assert.Empty(t, sink.AllLogs())
 }

@@ -5,6 +5,7 @@ package cloudwatchsubscriptionreceiver
 
 import (
 	"context"
+	"time"
 
 	"github.com/zeebo/xxh3"
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -24,6 +25,7 @@ func (x *exchange) handOver(batch *awslogs.Batch) error {
 	}
 	claim, err := r.dedup.Claim(x.ctx, x.keys(batch))
 	if err != nil {
+		x.count(outcomePostponed, tally{len(batch.Documents), batch.Records()})
 		return err
 	}
 	defer claim.Release()
@@ -31,9 +33,14 @@ func (x *exchange) handOver(batch *awslogs.Batch) error {
 		return err
 	}
 	// Also when the sender has gone by now: the pipeline has the records.
-	claim.Commit(context.WithoutCancel(x.ctx))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), commitTimeout)
+	defer cancel()
+	claim.Commit(ctx)
 	return nil
 }
+
+// commitTimeout is how long an answer waits for the storage. What is not written by then is remembered in memory.
+const commitTimeout = 5 * time.Second
 
 // keys are what the documents are remembered by: their ids, for each tenant apart.
 func (x *exchange) keys(batch *awslogs.Batch) []dedup.Key {
@@ -61,17 +68,17 @@ func (x *exchange) consumeBatch(batch *awslogs.Batch, repeated func(document int
 		batch.Drop(repeated)
 	}
 	err := x.consume(batch.Logs)
-	result := outcomeAccepted
 	switch {
+	case err == nil:
+		x.count(outcomeAccepted, fresh)
+		x.count(outcomeRepeated, repeats)
+		x.count(outcomeExcluded, tally{records: batch.ExcludedRecords})
+		x.countAccepted(batch, fresh, repeats)
 	case consumererror.IsPermanent(err):
-		result = outcomeRefused
-	case err != nil:
-		result = outcomePostponed
+		x.count(outcomeRefused, fresh)
+	default:
+		x.count(outcomePostponed, fresh)
 	}
-	x.count(result, fresh)
-	x.count(outcomeRepeated, repeats)
-	x.count(outcomeExcluded, tally{records: batch.ExcludedRecords})
-	x.countBytes(result, batch, fresh, repeats)
 	return err
 }
 
@@ -83,7 +90,7 @@ func (x *exchange) consume(logs plog.Logs) error {
 	}
 	ctx := x.receiver.obsreport.StartLogsOp(x.ctx)
 	err := x.receiver.next.ConsumeLogs(ctx, logs)
-	x.receiver.obsreport.EndLogsOp(ctx, x.input.name, records, err)
+	x.receiver.obsreport.EndLogsOp(ctx, x.arrived.input.name, records, err)
 	if err != nil {
 		return pipelineError{err}
 	}
@@ -99,7 +106,7 @@ func (t *tally) add(document awslogs.Document) {
 }
 
 func (x *exchange) count(result string, t tally) {
-	m, attributes := x.receiver.metrics, x.receiver.attributes(x.input, attribute.String("outcome", result))
+	m, attributes := x.receiver.metrics, x.receiver.attributes(x.arrived.input, attribute.String("outcome", result))
 	if t.documents > 0 {
 		m.ReceiverCloudwatchsubscriptionDocuments.Add(x.ctx, int64(t.documents), attributes)
 	}
@@ -108,14 +115,15 @@ func (x *exchange) count(result string, t tally) {
 	}
 }
 
-// countBytes counts the size of a batch as that of what it holds for the greater part: fresh documents, if any.
-func (x *exchange) countBytes(result string, batch *awslogs.Batch, fresh, repeats tally) {
+// countAccepted counts the size of a batch as that of what is fresh in it, if anything is.
+func (x *exchange) countAccepted(batch *awslogs.Batch, fresh, repeats tally) {
+	result := outcomeAccepted
 	if fresh.documents == 0 && repeats.documents > 0 {
 		result = outcomeRepeated
 	}
-	m, attributes := x.receiver.metrics, x.receiver.attributes(x.input, attribute.String("outcome", result))
+	m, attributes := x.receiver.metrics, x.receiver.attributes(x.arrived.input, attribute.String("outcome", result))
 	m.ReceiverCloudwatchsubscriptionDecodedBytes.Add(x.ctx, int64(batch.DecodedBytes), attributes)
-	if result != outcomePostponed && batch.ControlMessages > 0 {
-		m.ReceiverCloudwatchsubscriptionControlMessages.Add(x.ctx, int64(batch.ControlMessages), x.receiver.attributes(x.input))
+	if batch.ControlMessages > 0 {
+		m.ReceiverCloudwatchsubscriptionControlMessages.Add(x.ctx, int64(batch.ControlMessages), x.receiver.attributes(x.arrived.input))
 	}
 }

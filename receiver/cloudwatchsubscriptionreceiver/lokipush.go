@@ -18,7 +18,7 @@ import (
 func (*subscriptionReceiver) takeLokiPush(x *exchange) outcome {
 	body, err := x.readBody()
 	if err != nil {
-		return x.failure(err)
+		return pushFailure(x, err)
 	}
 	opts := x.options()
 	push, err := lokipush.DecodePush(body, lokipush.DecodeOptions{
@@ -44,11 +44,20 @@ func (*subscriptionReceiver) takeLokiPush(x *exchange) outcome {
 	return outcome{status: http.StatusNoContent}
 }
 
+// pushFailure answers 503 for 408: Loki's clients send again after that, and give up after 4xx.
+func pushFailure(x *exchange, err error) outcome {
+	o := x.failure(err)
+	if o.status == http.StatusRequestTimeout {
+		o.status = http.StatusServiceUnavailable
+	}
+	return o
+}
+
 // writeLokiPush answers as Promtail does: 204 without a body, else text.
 func writeLokiPush(w http.ResponseWriter, _ *http.Request, o outcome) {
 	if o.status == http.StatusNoContent {
 		w.WriteHeader(o.status)
 		return
 	}
-	http.Error(w, o.message, o.status)
+	writeBody(w, o.status, "text/plain; charset=utf-8", []byte(o.message+"\n"))
 }

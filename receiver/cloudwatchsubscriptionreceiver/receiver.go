@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -31,6 +32,13 @@ const transport = "http"
 // flight, along with the records that it is decoded to. What takes more is very many very short lines.
 const maxRequestRatio = 4
 
+// streamsShare is which part of max_in_flight_bytes streams may hold besides, so that long ones keep nobody else waiting.
+const streamsShare = 2
+
+// turns is how many requests are decoded and handed on at once: some may wait for a disk meanwhile, but with many more to a
+// core each of them would wait too long for its answer.
+func turns() int { return 8 * runtime.GOMAXPROCS(0) }
+
 type subscriptionReceiver struct {
 	config    *Config
 	next      consumer.Logs
@@ -43,20 +51,23 @@ type subscriptionReceiver struct {
 	component component.ID
 
 	inputs map[string]*input
-	budget *budget.Budget
+	// budget is that of requests, and streams that of those inputs that hand on while they read.
+	budget, streams *budget.Budget
 	// dedup is nil until Start, and where second deliveries are handed on.
 	dedup *dedup.Store
 
 	// piecePatience is a constant but for tests.
 	piecePatience time.Duration
 
-	// stopping is closed by stop, when Shutdown begins.
-	stopping chan struct{}
-	stop     func()
+	// stopping is done when Shutdown begins.
+	stopping context.Context
+	stop     context.CancelFunc
 	// server is nil until Start.
-	server *http.Server
-	// serving counts the server and the requests that it has.
-	serving sync.WaitGroup
+	server    *http.Server
+	listening sync.WaitGroup
+	// serving is read-locked by each request. Those that come when it is closed have come too late.
+	serving sync.RWMutex
+	closed  bool
 }
 
 func newSubscriptionReceiver(set receiver.Settings, config *Config, next consumer.Logs) (*subscriptionReceiver, error) {
@@ -72,6 +83,7 @@ func newSubscriptionReceiver(set receiver.Settings, config *Config, next consume
 	if err != nil {
 		return nil, err
 	}
+	most := maxRequestRatio * max(config.MaxDecodedBytes, defaultMaxDecodedBytes)
 	r := &subscriptionReceiver{
 		config:    config,
 		next:      next,
@@ -80,11 +92,11 @@ func newSubscriptionReceiver(set receiver.Settings, config *Config, next consume
 		metrics:   metrics,
 		id:        attribute.String("receiver", set.ID.String()),
 		component: set.ID,
-		stopping:  make(chan struct{}),
-		budget:    budget.New(config.MaxInFlightBytes, maxRequestRatio*max(config.MaxDecodedBytes, defaultMaxDecodedBytes)),
+		budget:    budget.New(config.MaxInFlightBytes, most, turns()),
+		streams:   budget.New(config.MaxInFlightBytes/streamsShare, most, turns()),
 	}
 	r.piecePatience = piecePatience
-	r.stop = sync.OnceFunc(func() { close(r.stopping) })
+	r.stopping, r.stop = context.WithCancel(context.Background())
 	r.inputs = r.makeInputs()
 	return r, nil
 }
@@ -103,7 +115,7 @@ func (r *subscriptionReceiver) Start(ctx context.Context, host component.Host) e
 		return fmt.Errorf("listen on `endpoint` %s: %w", r.config.ServerConfig.NetAddr.Endpoint, err)
 	}
 	r.server = server
-	r.serving.Go(func() {
+	r.listening.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
 		}
@@ -136,8 +148,8 @@ func (r *subscriptionReceiver) openDedup(ctx context.Context, host component.Hos
 	return nil
 }
 
-// Shutdown takes no new requests and waits for the answers to those that it has. When ctx is done before, their
-// connections are cut. Nothing is handed on any more when it returns.
+// Shutdown takes no new requests and waits for the answers to those that it has; streams end between two pieces. When ctx is
+// done before, their connections are cut. Nothing is handed on any more when it returns.
 func (r *subscriptionReceiver) Shutdown(ctx context.Context) error {
 	defer r.metrics.Shutdown()
 	r.stop()
@@ -147,7 +159,10 @@ func (r *subscriptionReceiver) Shutdown(ctx context.Context) error {
 		if err != nil {
 			err = errors.Join(err, r.server.Close())
 		}
-		r.serving.Wait()
+		r.listening.Wait()
+		r.serving.Lock()
+		r.closed = true
+		r.serving.Unlock()
 	}
 	if r.dedup != nil {
 		err = errors.Join(err, r.dedup.Close(ctx))

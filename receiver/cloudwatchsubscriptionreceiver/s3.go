@@ -4,6 +4,7 @@
 package cloudwatchsubscriptionreceiver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,9 @@ const (
 // takeObject takes the bytes of one S3 object, and hands them on in pieces while it reads. What was taken of it before
 // something failed, the sender skips when it sends the object again.
 func (*subscriptionReceiver) takeObject(x *exchange) outcome {
+	if !x.isGzip() {
+		return x.failure(errEncoding)
+	}
 	query, err := url.ParseQuery(x.req.URL.RawQuery)
 	if err != nil {
 		return x.failure(errors.New("the query cannot be parsed"))
@@ -51,13 +55,15 @@ func (*subscriptionReceiver) takeObject(x *exchange) outcome {
 
 // takePieces returns how many records of the object the pipeline has, those that were to be skipped among them.
 func (x *exchange) takePieces(object awslogs.Object, opts awslogs.Options) (accepted int, err error) {
+	// A read that waits for the sender does not keep the receiver from stopping.
+	defer context.AfterFunc(x.arrived.stopping, func() { _ = x.arrived.connection.SetReadDeadline(time.Now()) })()
 	reader := awslogs.NewObjectReader(x.req.Body, object, opts)
 	defer reader.Close()
 	accepted = object.Skip
 	for patience := time.Duration(0); ; patience = x.receiver.piecePatience {
 		piece, err := reader.Next()
 		if errors.Is(err, io.EOF) {
-			return accepted, nil
+			return reader.Records(), nil // which are fewer than were to be skipped, if those were too many
 		}
 		if err != nil {
 			return accepted, err
@@ -89,7 +95,7 @@ func (x *exchange) handOverPiece(piece *awslogs.Batch, again func() awslogs.Batc
 		}
 		select {
 		case <-time.After(interval):
-		case <-x.receiver.stopping:
+		case <-x.arrived.stopping.Done():
 			return err
 		case <-x.ctx.Done():
 			return err

@@ -5,12 +5,9 @@ package cloudwatchsubscriptionreceiver
 
 import (
 	"context"
-	"errors"
 	"io"
 	"math"
 	"net/http"
-	"strings"
-	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
@@ -25,45 +22,39 @@ func (r *subscriptionReceiver) newServer(ctx context.Context, host component.Hos
 	if err != nil {
 		return nil, err
 	}
-	decoding := server.Handler
-
-	// Inputs that have limits and encodings of their own get bodies as they came.
-	config := r.config.ServerConfig
-	config.MaxRequestBodySize = math.MaxInt64
-	config.CompressionAlgorithms = []string{""}
-	raw, err := r.chain(ctx, host, config)
+	unguarded := r.config.ServerConfig
+	unguarded.Auth = configoptional.None[confighttp.AuthConfig]()
+	keyed, err := r.chain(ctx, host, unguarded)
 	if err != nil {
 		return nil, err
 	}
-	config.Auth = configoptional.None[confighttp.AuthConfig]()
-	keyed, err := r.chain(ctx, host, config)
-	if err != nil {
-		return nil, err
-	}
-
+	guarded := server.Handler
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.serving.Add(1)
-		defer r.serving.Done()
+		r.serving.RLock()
+		defer r.serving.RUnlock()
+		if r.closed {
+			return
+		}
 		if req.URL.Path == readyPath {
 			ready(w, req)
 			return
 		}
 		in := r.inputOf(req)
 		req = r.withArrival(w, req, in)
-		switch {
-		case in.keyed:
+		if in.keyed {
 			keyed.Handler.ServeHTTP(w, req)
-		case in.raw:
-			raw.Handler.ServeHTTP(w, req)
-		default:
-			decoding.ServeHTTP(w, req)
+		} else {
+			guarded.ServeHTTP(w, req)
 		}
 	})
 	return server, nil
 }
 
-// chain is what confighttp puts before the inputs.
+// chain is what confighttp puts before the inputs: of what it does, decoding and the limit on bodies are left to the inputs,
+// which count what they take of memory.
 func (r *subscriptionReceiver) chain(ctx context.Context, host component.Host, config confighttp.ServerConfig) (*http.Server, error) {
+	config.MaxRequestBodySize = math.MaxInt64
+	config.CompressionAlgorithms = []string{""}
 	return config.ToServer(ctx, host.GetExtensions(), r.telemetry, http.HandlerFunc(r.serve),
 		confighttp.WithErrorHandler(func(w http.ResponseWriter, req *http.Request, message string, status int) {
 			r.answer(w, req, outcome{status: status, message: message})
@@ -71,96 +62,11 @@ func (r *subscriptionReceiver) chain(ctx context.Context, host component.Host, c
 	)
 }
 
-// arrival is a request's body as it comes from the network, before confighttp decodes it.
-type arrival struct {
-	io.ReadCloser
-	connection *http.ResponseController
-	// length is what the sender states, -1 if it does not.
-	length int64
-	// limit is the most bytes that may come, and idle how long each read may wait; 0: no limit.
-	limit int64
-	idle  time.Duration
-	// encoding is the Content-Encoding of a body that confighttp is to leave as it is.
-	encoding string
-	// read is how many bytes came, ended whether that was all, and err why no more did otherwise.
-	read  int64
-	ended bool
-	err   error
-}
-
-type arrivalKey struct{}
-
-func arrivalOf(req *http.Request) *arrival {
-	return req.Context().Value(arrivalKey{}).(*arrival)
-}
-
-// withArrival makes the request's arrival known to the handler that reads it. A gzip body is left to that handler too,
-// which inflates what is gzip anyway: along with gzip within gzip, and by one limit.
-func (r *subscriptionReceiver) withArrival(w http.ResponseWriter, req *http.Request, in *input) *http.Request {
-	body := &arrival{
-		ReadCloser: req.Body,
-		connection: http.NewResponseController(w),
-		length:     req.ContentLength,
-		limit:      in.maxBody,
+func (r *subscriptionReceiver) inputOf(req *http.Request) *input {
+	if in, ok := r.inputs[req.URL.Path]; ok {
+		return in
 	}
-	if in.streams {
-		body.idle = r.config.ServerConfig.ReadTimeout
-	}
-	req = req.WithContext(context.WithValue(req.Context(), arrivalKey{}, body))
-	req.Body = body
-	encoding := req.Header.Get("Content-Encoding")
-	switch strings.ToLower(encoding) {
-	case "gzip", "x-gzip", "identity": // RFC 9110, section 8.4.1
-		req.Header.Del("Content-Encoding")
-	}
-	if in.raw {
-		body.encoding = encoding
-		req.Header.Del("Content-Encoding")
-	}
-	return req
-}
-
-// errBodyTooLarge is arrival.err where the limit was met.
-var errBodyTooLarge = errors.New("the body is too large")
-
-// Read implements io.Reader.
-func (a *arrival) Read(p []byte) (int, error) {
-	if a.idle > 0 {
-		// What comes as a stream may take longer in all than requests may.
-		_ = a.connection.SetReadDeadline(time.Now().Add(a.idle))
-	}
-	n, err := a.ReadCloser.Read(p)
-	a.read += int64(n)
-	if a.limit > 0 && a.read > a.limit {
-		err = errBodyTooLarge
-	}
-	switch {
-	case errors.Is(err, io.EOF):
-		a.ended = true
-	case err != nil:
-		a.err = err
-	}
-	return n, err
-}
-
-// lingering is how long what a sender still sends is read when it has its answer.
-const lingering = 500 * time.Millisecond
-
-// answerEarly calls answer. If the sender still sends, it is heard out for a while, for it might otherwise see its
-// connection broken and not the answer (RFC 9112, section 9.6). The server does so by itself, but not for senders that want
-// the connection closed.
-func (a *arrival) answerEarly(w http.ResponseWriter, answer func()) {
-	if a.ended || a.err != nil && !errors.Is(a.err, errBodyTooLarge) {
-		answer()
-		return
-	}
-	// A failure of any of these means that the connection can do without, or that it is gone.
-	_ = a.connection.EnableFullDuplex()
-	w.Header().Set("Connection", "close")
-	answer()
-	_ = a.connection.Flush()
-	_ = a.connection.SetReadDeadline(time.Now().Add(lingering))
-	_, _ = io.Copy(io.Discard, a.ReadCloser)
+	return nowhere
 }
 
 func ready(w http.ResponseWriter, req *http.Request) {

@@ -12,7 +12,7 @@ import (
 // takeSubscription takes subscription messages. All are decoded before any is handed on, so that nothing was taken of a
 // request that is malformed.
 func (*subscriptionReceiver) takeSubscription(x *exchange) outcome {
-	body, err := x.readBody()
+	body, err := x.readGzip()
 	if err != nil {
 		return x.failure(err)
 	}

@@ -1,7 +1,7 @@
 // Copyright The awsloki Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package budget bounds the memory that requests in flight hold.
+// Package budget bounds the memory that requests in flight hold, and how many of them are worked on at once.
 package budget
 
 import (
@@ -18,28 +18,34 @@ var ErrBusy = errors.New("too many requests at once")
 // ErrTooLarge says that a request would hold more than any request may.
 var ErrTooLarge = errors.New("the request takes too much memory")
 
-// patience is how long a request waits for memory, all in all. Senders want an answer within a second.
+// patience is how long a request waits for memory and for its turn, all in all. Senders want an answer within a second.
 const patience = 500 * time.Millisecond
 
-// Budget is an amount of memory that requests share. It is safe for concurrent use.
+// Budget is an amount of memory, and a number of turns, that requests share. It is safe for concurrent use.
 //
-// One request at a time may exceed it: so a request that is larger than the whole budget is served when it is alone, and
-// requests that are half read cannot wait for each other for ever.
+// One request at a time may exceed the memory: so a request that is larger than the whole budget is served when it is
+// alone, and requests that are half read cannot wait for each other for ever.
 type Budget struct {
 	size, most int64
+	// turns has those that nobody has.
+	turns chan struct{}
 
 	mu sync.Mutex
 	// used is how much all leases hold.
 	used int64
-	// exceeding is the lease that may exceed the budget, if any does.
+	// exceeding is the lease that may exceed the budget. It matters only while more is used than there is.
 	exceeding *Lease
 	// released is closed when memory was given back.
 	released chan struct{}
 }
 
-// New returns a budget of size bytes, of which a request may hold most, which may be more than size.
-func New(size, most int64) *Budget {
-	return &Budget{size: size, most: most, released: make(chan struct{})}
+// New returns a budget of size bytes, of which a request may hold most, which may be more than size, and of as many turns.
+func New(size, most int64, turns int) *Budget {
+	b := &Budget{size: size, most: most, turns: make(chan struct{}, turns), released: make(chan struct{})}
+	for range turns {
+		b.turns <- struct{}{}
+	}
+	return b
 }
 
 // Lease is what one request holds of a budget. It is for one goroutine.
@@ -47,6 +53,8 @@ type Lease struct {
 	budget *Budget
 	ctx    context.Context
 	used   int64
+	// working says whether it has a turn.
+	working bool
 	// waited is how much of its patience is gone.
 	waited time.Duration
 }
@@ -59,7 +67,7 @@ func (b *Budget) Lease(ctx context.Context) *Lease {
 // Reserve takes n bytes more. While others hold too much it waits, and gives up with ErrBusy, or with the error of the
 // context.
 func (l *Lease) Reserve(n int64) error {
-	if l.used+n > l.budget.most {
+	if n < 0 || n > l.budget.most-l.used {
 		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, l.budget.most)
 	}
 	for {
@@ -79,7 +87,7 @@ func (l *Lease) take(n int64) (released <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.used+n > b.size {
-		if b.exceeding != nil && b.exceeding != l {
+		if b.used > b.size && b.exceeding != l {
 			return b.released
 		}
 		b.exceeding = l
@@ -89,7 +97,8 @@ func (l *Lease) take(n int64) (released <-chan struct{}) {
 	return nil
 }
 
-func (l *Lease) wait(released <-chan struct{}) error {
+// wait waits until ready gives something or is closed.
+func (l *Lease) wait(ready <-chan struct{}) error {
 	if l.waited >= patience {
 		return ErrBusy
 	}
@@ -98,13 +107,26 @@ func (l *Lease) wait(released <-chan struct{}) error {
 	defer timer.Stop()
 	defer func() { l.waited += time.Since(began) }()
 	select {
-	case <-released:
+	case <-ready:
 		return nil
 	case <-timer.C:
 		return ErrBusy
 	case <-l.ctx.Done():
 		return l.ctx.Err()
 	}
+}
+
+// Begin waits for its turn, which lasts until Release. It gives up with the errors of Reserve.
+func (l *Lease) Begin() error {
+	select {
+	case <-l.budget.turns:
+	default:
+		if err := l.wait(l.budget.turns); err != nil {
+			return err
+		}
+	}
+	l.working = true
+	return nil
 }
 
 // Used is how much the lease holds.
@@ -120,12 +142,18 @@ func (l *Lease) ShrinkTo(n int64) {
 	}
 	b.used -= l.used - n
 	l.used = n
-	if b.exceeding == l && (l.used == 0 || b.used <= b.size) {
+	if b.exceeding == l && b.used <= b.size {
 		b.exceeding = nil
 	}
 	close(b.released)
 	b.released = make(chan struct{})
 }
 
-// Release gives back all that the lease holds.
-func (l *Lease) Release() { l.ShrinkTo(0) }
+// Release gives back all that the lease holds, and ends its turn.
+func (l *Lease) Release() {
+	l.ShrinkTo(0)
+	if l.working {
+		l.working = false
+		l.budget.turns <- struct{}{}
+	}
+}

@@ -18,7 +18,7 @@ import (
 
 func TestReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := New(100, 150)
+		b := New(100, 150, 1)
 		first, second := b.Lease(t.Context()), b.Lease(t.Context())
 		require.NoError(t, first.Reserve(60))
 		require.NoError(t, second.Reserve(40))
@@ -38,6 +38,7 @@ func TestReserve(t *testing.T) {
 		first.Release()
 		require.NoError(t, second.Reserve(60))
 		require.NoError(t, second.Reserve(1), "another may exceed it now")
+		require.ErrorIs(t, b.Lease(t.Context()).Reserve(-1), ErrTooLarge)
 		third := b.Lease(t.Context())
 		require.ErrorIs(t, third.Reserve(1), ErrBusy)
 		second.ShrinkTo(50)
@@ -47,9 +48,42 @@ func TestReserve(t *testing.T) {
 	})
 }
 
+// Whoever has exceeded the budget once leaves that to others when it is no longer exceeded.
+func TestExceedingEnds(t *testing.T) {
+	b := New(100, 150, 1)
+	first, second, third := b.Lease(t.Context()), b.Lease(t.Context()), b.Lease(t.Context())
+	require.NoError(t, first.Reserve(50))
+	require.NoError(t, second.Reserve(60))
+	first.Release()
+	require.NoError(t, third.Reserve(90))
+	third.Release()
+	require.NoError(t, second.Reserve(90))
+}
+
+func TestBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(100, 100, 1)
+		first, second, third := b.Lease(t.Context()), b.Lease(t.Context()), b.Lease(t.Context())
+		require.NoError(t, first.Begin())
+		began := time.Now()
+		require.ErrorIs(t, second.Begin(), ErrBusy)
+		assert.Equal(t, patience, time.Since(began))
+		second.Release()
+		got := make(chan error, 1)
+		go func() { got <- third.Begin() }()
+		synctest.Wait()
+		assert.Empty(t, got)
+		first.Release()
+		require.NoError(t, <-got)
+		first.Release() // has no turn any more
+		third.Release()
+		require.NoError(t, first.Begin())
+	})
+}
+
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := New(100, 100)
+		b := New(100, 100, 1)
 		first, exceeding, waiting := b.Lease(t.Context()), b.Lease(t.Context()), b.Lease(t.Context())
 		require.NoError(t, first.Reserve(100))
 		require.NoError(t, exceeding.Reserve(50))
@@ -79,7 +113,7 @@ func TestWait(t *testing.T) {
 // over, all is there again.
 func TestConcurrent(t *testing.T) {
 	const size, most = 1000, 400
-	b := New(size, most)
+	b := New(size, most, 3)
 	var held, peak, served atomic.Int64
 	var wg sync.WaitGroup
 	for seed := range uint64(16) {
@@ -87,6 +121,9 @@ func TestConcurrent(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			for range 500 {
 				lease := b.Lease(t.Context())
+				if lease.Begin() != nil {
+					continue
+				}
 				for range random.IntN(5) {
 					n := random.Int64N(100)
 					if lease.Reserve(n) != nil {
@@ -108,4 +145,5 @@ func TestConcurrent(t *testing.T) {
 	assert.LessOrEqual(t, peak.Load(), int64(size+most))
 	assert.Zero(t, b.used)
 	assert.Nil(t, b.exceeding)
+	assert.Len(t, b.turns, 3)
 }
