@@ -4,6 +4,7 @@
 package awslogs
 
 import (
+	"cmp"
 	"iter"
 	"strings"
 
@@ -17,6 +18,9 @@ const (
 	labelLogStream = "__aws_cloudwatch_log_stream"
 	labelOwner     = "__aws_cloudwatch_owner"
 	labelKinesis   = "__aws_kinesis_event_source_arn"
+	// labelTypePrefix stands before the type of what is delivered to S3, as the name of the label that has its source, and
+	// with labelOwnerSuffix behind it, its owner.
+	labelTypePrefix, labelOwnerSuffix = "__aws_", "_owner"
 	// labelExtraPrefix stands before the names of the operator's own labels, EXTRA_LABELS.
 	labelExtraPrefix = "__extra_"
 	// internalPrefix is that of labels which Promtail never sends on.
@@ -27,66 +31,127 @@ const (
 
 // SetStreamAttributes sets the attributes of the resource that a stream of Loki's push API is from. Those labels that
 // lambda-promtail sets become what the same logs have when they come by subscription; other labels become attributes of
-// their name. Labels that begin with two underscores go no further, as in Promtail, except that __extra_NAME becomes NAME
-// where there is no such label.
+// their name. Labels that begin with two underscores go no further, as in Promtail, except that __extra_NAME becomes what
+// NAME would where there is no such label: that is nothing where NAME is empty or begins with two underscores itself.
 //
-// Region is where the stream comes from, if its labels do not say. labels is read more than once.
+// The service is what the operator says that it is, by the label service_name or by __extra_service_name, and else what
+// the log group or the source of the logs tells.
+//
+// Region is where the stream comes from, if its labels do not say. The order of the labels, which are read more than once,
+// does not matter.
 func SetStreamAttributes(attrs pcommon.Map, labels iter.Seq2[string, string], region string) {
-	var logType string
+	s := streamAttributes{attrs: attrs}
 	for name, value := range labels {
 		if name == labelLogType {
-			logType = value
+			s.logType = value
 		}
 	}
 	if region != "" {
 		attrs.PutStr(AttributeCloudRegion, region)
 	}
-	if logType != "" {
+	if s.logType != "" {
 		attrs.PutStr(AttributeCloudProvider, providerAWS)
-		attrs.PutStr(AttributeLogType, lambdaPromtailType(logType))
+		attrs.PutStr(AttributeLogType, lambdaPromtailType(s.logType))
 	}
 	for name, value := range labels {
-		setStreamAttribute(attrs, logType, name, value)
+		if strings.HasPrefix(name, internalPrefix) {
+			s.setInternal(name, value)
+		}
 	}
+	// Behind what is set of the others, for these win.
+	for name, value := range labels {
+		if !strings.HasPrefix(name, internalPrefix) {
+			s.setOrdinary(name, value)
+		}
+	}
+	s.setService()
 }
 
-func setStreamAttribute(attrs pcommon.Map, logType, name, value string) {
+// streamAttributes sets the attributes of one stream.
+type streamAttributes struct {
+	attrs   pcommon.Map
+	logType string
+	// The service's name by what it is from, for which of them counts is known only after the last label.
+	labelService, extraService, groupService, sourceService string
+}
+
+func (s *streamAttributes) setInternal(name, value string) {
 	switch name {
 	case labelLogGroup:
-		attrs.PutEmptySlice(AttributeLogGroupNames).AppendEmpty().SetStr(value)
-		putNew(attrs, AttributeServiceName, serviceName(value))
+		s.attrs.PutEmptySlice(AttributeLogGroupNames).AppendEmpty().SetStr(value)
+		s.groupService = serviceName(value)
 	case labelLogStream:
-		attrs.PutEmptySlice(AttributeLogStreamNames).AppendEmpty().SetStr(value)
-	case labelOwner, "__aws_" + logType + "_owner":
-		// For CloudFront lambda-promtail takes the beginning of the key for the owner.
-		if isAccountID(value) {
-			attrs.PutStr(AttributeCloudAccountID, value)
-		}
+		s.attrs.PutEmptySlice(AttributeLogStreamNames).AppendEmpty().SetStr(value)
+	case labelOwner:
+		s.setOwner(value)
 	case labelKinesis:
 		if region := parseARN(value).region; region != "" {
-			attrs.PutStr(AttributeCloudRegion, region)
+			s.attrs.PutStr(AttributeCloudRegion, region)
 		}
-	case "__aws_" + logType:
-		setLambdaPromtailSource(attrs, logType, value)
-	case labelServiceName:
-		attrs.PutStr(AttributeServiceName, value)
 	default:
 		if extra, ok := strings.CutPrefix(name, labelExtraPrefix); ok {
-			putNew(attrs, extra, value)
-		} else if !strings.HasPrefix(name, internalPrefix) {
-			attrs.PutStr(name, value)
+			s.setExtra(extra, value)
+		} else if ofType, ok := strings.CutPrefix(name, labelTypePrefix); ok {
+			s.setOfType(ofType, value)
 		}
 	}
 }
 
-// setLambdaPromtailSource sets the load balancer, distribution, web ACL and so on. What lambda-promtail takes for the
-// source of CloudTrail is another random name for every object.
-func setLambdaPromtailSource(attrs pcommon.Map, logType, source string) {
-	if source == "" || logType == "s3_cloudtrail" {
+// setOfType sets what a label gives whose name begins with the type of the logs. No name is made of the type: that can be
+// as long as a request.
+func (s *streamAttributes) setOfType(name, value string) {
+	rest, ok := strings.CutPrefix(name, s.logType)
+	switch {
+	case !ok || s.logType == "":
+	case rest == "":
+		s.setSource(value)
+	case rest == labelOwnerSuffix:
+		s.setOwner(value)
+	}
+}
+
+// setOwner sets the account. For CloudFront lambda-promtail takes the beginning of the key for the owner.
+func (s *streamAttributes) setOwner(owner string) {
+	if isAccountID(owner) {
+		s.attrs.PutStr(AttributeCloudAccountID, owner)
+	}
+}
+
+func (s *streamAttributes) setOrdinary(name, value string) {
+	if name == labelServiceName {
+		s.labelService = value
 		return
 	}
-	attrs.PutStr(AttributeLogSource, source)
-	putNew(attrs, AttributeServiceName, source)
+	s.attrs.PutStr(name, value)
+}
+
+func (s *streamAttributes) setExtra(name, value string) {
+	switch {
+	case name == labelServiceName:
+		s.extraService = value
+	case name != "" && !strings.HasPrefix(name, internalPrefix):
+		putNew(s.attrs, name, value)
+	}
+}
+
+// setSource sets the load balancer, distribution, web ACL and so on. What lambda-promtail takes for the source of
+// CloudTrail is another random name for every object.
+func (s *streamAttributes) setSource(source string) {
+	if source == "" || s.logType == "s3_cloudtrail" {
+		return
+	}
+	s.attrs.PutStr(AttributeLogSource, source)
+	s.sourceService = source
+}
+
+// setService sets the service's name. Where there is no label service_name, an attribute stays that a label of the
+// attribute's own name has set, since that is the operator's too.
+func (s *streamAttributes) setService() {
+	if s.labelService != "" {
+		s.attrs.PutStr(AttributeServiceName, s.labelService)
+	} else if service := cmp.Or(s.extraService, s.groupService, s.sourceService); service != "" {
+		putNew(s.attrs, AttributeServiceName, service)
+	}
 }
 
 // lambdaPromtailType is the AttributeLogType of what lambda-promtail calls a type.
@@ -102,7 +167,7 @@ func lambdaPromtailType(logType string) string {
 
 // putNew sets an attribute unless there is one of that name.
 func putNew(attrs pcommon.Map, name, value string) {
-	if _, ok := attrs.Get(name); !ok {
-		attrs.PutStr(name, value)
+	if attr, ok := attrs.GetOrPutEmpty(name); !ok {
+		attr.SetStr(value)
 	}
 }

@@ -4,7 +4,10 @@
 package awslogs
 
 import (
+	"fmt"
 	"maps"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +22,7 @@ func TestSetStreamAttributes(t *testing.T) {
 		assert.Equal(t, want, attrs.AsRaw())
 	}
 	f(map[string]string{}, map[string]any{})
+	f(map[string]string{"__aws_": "x", "__aws__owner": "123456789012", "__aws_s3_lb_owner": "123456789012"}, map[string]any{})
 	f(map[string]string{"job": "varlogs", "filename": "/var/log/syslog", "service_name": "web", "__path__": "/x", "__tenant_id__": "a"},
 		map[string]any{"job": "varlogs", "filename": "/var/log/syslog", "service.name": "web"})
 
@@ -56,6 +60,59 @@ func TestSetStreamAttributes(t *testing.T) {
 	// The operator's extra labels, whichever comes first.
 	for range 20 {
 		f(map[string]string{"__extra_env": "prod", "__extra_team": "a", "team": "b"}, map[string]any{"env": "prod", "team": "b"})
+		// Neither an attribute without a name, nor one that Promtail would keep to itself.
+		f(map[string]string{"__extra_": "x", "__extra___x": "x", "__extra___aws_log_type": "x", "__extra__x": "x"}, map[string]any{"_x": "x"})
+	}
+}
+
+// A type may be as long as a request. No label takes memory of that size, then.
+func TestStreamOfLongType(t *testing.T) {
+	labels := map[string]string{"__aws_log_type": strings.Repeat("x", 1<<20)}
+	for i := range 100 {
+		labels[fmt.Sprintf("__aws_%d", i)] = "v"
+	}
+	attrs := pcommon.NewMap()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	SetStreamAttributes(attrs, maps.All(labels), "")
+	runtime.ReadMemStats(&after)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+	assert.Equal(t, 2, attrs.Len())
+}
+
+// What says the most of the service counts, in whatever order the labels come.
+func TestServiceOfStream(t *testing.T) {
+	steps := []struct {
+		label, value, want string
+	}{
+		{"__aws_s3_lb", "my-loadbalancer", "my-loadbalancer"},
+		{"__aws_cloudwatch_log_group", "/aws/lambda/checkout", "checkout"},
+		{"__extra_service_name", "orders", "orders"},
+		{"service.name", "shop", "shop"},
+		{"service_name", "web", "web"},
+	}
+	labels := map[string]string{"__aws_log_type": "s3_lb"}
+	for _, step := range steps {
+		labels[step.label] = step.value
+		for range 20 {
+			attrs := pcommon.NewMap()
+			SetStreamAttributes(attrs, maps.All(labels), "")
+			service, _ := attrs.Get("service.name")
+			assert.Equal(t, step.want, service.Str(), step.label)
+			_, ok := attrs.Get("service_name")
+			assert.False(t, ok)
+		}
+	}
+}
+
+// A label that has the name of an attribute is the operator's own, too.
+func TestStreamLabelNamedAsAttribute(t *testing.T) {
+	for range 20 {
+		attrs := pcommon.NewMap()
+		SetStreamAttributes(attrs, maps.All(map[string]string{
+			"__aws_cloudwatch_owner": "123456789012", "cloud.account.id": "210987654321", "__extra_cloud.account.id": "0",
+		}), "")
+		assert.Equal(t, map[string]any{"cloud.account.id": "210987654321"}, attrs.AsRaw())
 	}
 }
 

@@ -69,11 +69,12 @@ func Gzip(data []byte, limits Limits) ([]byte, error) {
 	return data, nil
 }
 
-// Deflate returns what a stream without header holds (RFC 1951), which is what Loki calls deflate.
+// Deflate returns what a stream without header holds (RFC 1951), which is what Loki calls deflate. Nothing may follow the
+// stream: unlike gzip, it has no members.
 func Deflate(data []byte, limits Limits) ([]byte, error) {
 	src := bytes.NewReader(data)
 	zr := flate.NewReader(src)
-	out, err := readAll(zr, limits, 0, func() error {
+	out, err := readAll(onlyStream{zr, src}, limits, 0, func() error {
 		src.Reset(data)
 		return zr.(flate.Resetter).Reset(src, nil) //nolint:forcetypeassert // flate.NewReader says so
 	})
@@ -82,6 +83,22 @@ func Deflate(data []byte, limits Limits) ([]byte, error) {
 	}
 	return out, err
 }
+
+// onlyStream ends with an error where src has more than the stream, of which flate reads no byte too many.
+type onlyStream struct {
+	io.Reader
+	src *bytes.Reader
+}
+
+func (s onlyStream) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err == io.EOF && s.src.Len() > 0 {
+		err = errMoreThanStream
+	}
+	return n, err
+}
+
+var errMoreThanStream = errors.New("the final block is followed by more")
 
 // Snappy returns what a block of snappy's holds.
 func Snappy(data []byte, limits Limits) ([]byte, error) {

@@ -5,6 +5,7 @@ package decompress
 
 import (
 	"bytes"
+	stdflate "compress/flate"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -65,6 +66,30 @@ func TestMembers(t *testing.T) {
 	got, err = Gzip(data, Limits{MaxBytes: 2*measuredSize + 1})
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(append(large, large...), got))
+}
+
+// Deflate has no members: what is behind the final block is nobody's.
+func TestDeflateFollowedByMore(t *testing.T) {
+	for _, level := range []int{stdflate.HuffmanOnly, stdflate.NoCompression, stdflate.BestSpeed, stdflate.BestCompression} {
+		for _, size := range []int{0, 1, 2, 3, 511, 512, 70_000, measuredSize, measuredSize + 1} {
+			want := text(size)
+			var stream bytes.Buffer
+			zw, err := stdflate.NewWriter(&stream, level)
+			require.NoError(t, err)
+			_, err = zw.Write(want)
+			require.NoError(t, err)
+			require.NoError(t, zw.Close())
+			got, err := Deflate(stream.Bytes(), Limits{MaxBytes: 2 * measuredSize})
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(want, got), "%d bytes", size)
+
+			for _, more := range [][]byte{{0}, stream.Bytes()} {
+				_, err = Deflate(append(bytes.Clone(stream.Bytes()), more...), Limits{MaxBytes: 3 * measuredSize})
+				require.ErrorIs(t, err, ErrCorrupt, "%d bytes, level %d, %d more", size, level, len(more))
+				require.ErrorContains(t, err, "the final block is followed by more")
+			}
+		}
+	}
 }
 
 // Wherever it is cut short, or a bit is wrong: an error, or the text itself where the bit does not matter.

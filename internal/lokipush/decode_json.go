@@ -4,6 +4,7 @@
 package lokipush
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -16,11 +17,12 @@ import (
 
 // decodeJSON reads {"streams":[{"stream":{"name":"value"},"values":[["nanoseconds","line",{"name":"value"}]]}]}, as Loki
 // does (pkg/loghttp/query.go): keys come in any order, those that are not known are ignored, and so is an entry that is
-// null. It is stricter in that a value of a label is a string, an entry has a timestamp and a line, no key but the name of
-// a label or of metadata comes twice, and nothing follows the request; and more lenient in that a timestamp may be a
-// number.
+// null. It is stricter in that a request has streams and a stream has values, for what has others instead is of another
+// form, as that of Loki before 1.0 (labels and entries), and would be lost; in that a value of a label is neither object
+// nor array, an entry has a timestamp and a line, no key but the name of a label or of metadata comes twice, and nothing
+// follows the request. It is more lenient in that a timestamp may be a number.
 func (d *pushDecoder) decodeJSON(buf []byte) error {
-	j := jsonDecoder{pushDecoder: d, s: jsonscan.New(buf)}
+	j := jsonDecoder{pushDecoder: d, buf: buf, s: jsonscan.New(buf)}
 	j.onStream, j.onStreamField, j.onLabel = j.stream, j.streamField, j.label
 	j.onEntry, j.onElement, j.onPair = j.jsonEntry, j.element, j.pair
 	if err := j.s.Object(j.requestField); err != nil {
@@ -29,12 +31,17 @@ func (d *pushDecoder) decodeJSON(buf []byte) error {
 	if !j.s.Done() {
 		return j.s.Errorf("expected nothing after the request")
 	}
-	return nil
+	return j.present(j.hasStreams, keyStreams)
 }
+
+// Keys that must be there.
+const keyStreams, keyValues = "streams", "values"
 
 type jsonDecoder struct {
 	*pushDecoder
-	s jsonscan.Scanner
+	// buf is what s reads.
+	buf []byte
+	s   jsonscan.Scanner
 
 	hasStreams bool
 	// hasLabels and hasValues are of the stream at hand, and inLabels says that it is at its labels.
@@ -55,12 +62,20 @@ func (j *jsonDecoder) once(seen *bool, key string) error {
 	return nil
 }
 
+// present refuses an object, which ends here, that has not had a key.
+func (j *jsonDecoder) present(seen bool, key string) error {
+	if !seen {
+		return j.s.Errorf("%q is missing", key)
+	}
+	return nil
+}
+
 func (j *jsonDecoder) requestField(key string) error {
 	// Loki's decoder does not mind the case of this key.
-	if !strings.EqualFold(key, "streams") {
+	if !strings.EqualFold(key, keyStreams) {
 		return j.s.Skip()
 	}
-	if err := j.once(&j.hasStreams, "streams"); err != nil || j.s.Null() {
+	if err := j.once(&j.hasStreams, keyStreams); err != nil || j.s.Null() {
 		return err
 	}
 	return j.s.Array(j.onStream)
@@ -70,6 +85,9 @@ func (j *jsonDecoder) stream() error {
 	j.beginStream()
 	j.hasLabels, j.hasValues, j.inLabels = false, false, false
 	err := j.s.Object(j.onStreamField)
+	if err == nil {
+		err = j.present(j.hasValues, keyValues)
+	}
 	if err == nil {
 		err = j.endStream()
 	}
@@ -93,7 +111,7 @@ func (j *jsonDecoder) streamField(key string) error {
 		err := j.s.Object(j.onLabel)
 		j.inLabels = err != nil
 		return err
-	case "values":
+	case keyValues:
 		if err := j.once(&j.hasValues, key); err != nil || j.s.Null() {
 			return err
 		}
@@ -111,9 +129,32 @@ func (j *jsonDecoder) label(name string) error {
 	case len(j.labels) == maxStreamLabels:
 		return j.s.Errorf("more than %d labels", maxStreamLabels)
 	}
-	value, err := j.str(name)
+	if err := j.takeKey(name); err != nil {
+		return err
+	}
+	value, err := j.labelValue()
 	j.labels = append(j.labels, nameValue{name, value})
 	return err
+}
+
+// labelValue reads the value of a label. Numbers, true, false and null are the text that stands for them, as in Loki
+// (pkg/loghttp/labels.go LabelSet.UnmarshalJSON).
+func (j *jsonDecoder) labelValue() (string, error) {
+	switch j.s.Peek() {
+	case '"':
+		return j.s.Str()
+	case '{', '[':
+		return "", j.s.Errorf("expected a string, a number, true, false or null")
+	}
+	start := j.s.Offset()
+	if err := j.s.Skip(); err != nil {
+		return "", err
+	}
+	literal := j.buf[start:j.s.Offset()]
+	if !json.Valid(literal) {
+		return "", j.s.Errorf("before here is a malformed number")
+	}
+	return jsonscan.Alias(literal), nil
 }
 
 // isPlainName says whether Prometheus takes a name of a label without quotation marks.
@@ -126,13 +167,8 @@ func isPlainName(name string) bool {
 	return name != "" && !isDigit(name[0])
 }
 
-// str reads the value of a key, and asks for the memory of the key, which the scanner may have copied.
-func (j *jsonDecoder) str(key string) (string, error) {
-	if err := j.memory.Take(int64(len(key))); err != nil {
-		return "", err
-	}
-	return j.s.Str()
-}
+// takeKey asks for the memory of a key, which the scanner may have copied.
+func (j *jsonDecoder) takeKey(key string) error { return j.memory.Take(int64(len(key))) }
 
 func (j *jsonDecoder) jsonEntry() error {
 	if j.s.Null() {
@@ -207,7 +243,10 @@ func (j *jsonDecoder) nanoseconds() (int64, error) {
 }
 
 func (j *jsonDecoder) pair(name string) error {
-	value, err := j.str(name)
+	if err := j.takeKey(name); err != nil {
+		return err
+	}
+	value, err := j.s.Str()
 	if err != nil {
 		return err
 	}

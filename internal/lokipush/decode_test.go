@@ -11,7 +11,6 @@ import (
 	"iter"
 	"math"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -312,12 +311,12 @@ func TestDecodePushStreams(t *testing.T) {
 	// A stream without entries between two that have them; equal labels stay two streams.
 	f([]decodedStream{
 		{map[string]string{"a": "b"}, []decodedEntry{{5, "one\n", nil}, {5, "\xff\x00", nil}}},
-		{map[string]string{"a": "b"}, []decodedEntry{{5, " two ", []nameValue{{"", "empty"}, {"日本", ""}, {"k", "last"}}}}},
+		{map[string]string{"a": "b"}, []decodedEntry{{5, " two ", []nameValue{{"日本", ""}, {"k", "last"}}}}},
 	},
 		push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{{Timestamp: at, Line: "one\n"}, {Timestamp: at, Line: "\xff\x00"}}},
 		push.Stream{Labels: `{c="d"}`},
 		push.Stream{Labels: `{ b = "", "a"='b', }`, Entries: []push.Entry{{
-			Timestamp: at, Line: " two ", StructuredMetadata: pairs("", "empty", "日本", "", "k", "first", "k", "last"),
+			Timestamp: at, Line: " two ", StructuredMetadata: pairs("日本", "", "k", "first", "k", "last"),
 		}}},
 	)
 }
@@ -339,8 +338,9 @@ func TestDecodePushStreamErrors(t *testing.T) {
 		"stream is cut short": {bad(`secret`)[:2*len(good)+2], "offset 89: unexpected EOF"},
 		"too many pairs": {
 			entry(bytes.Repeat(appendMetadata(nil, "secret", "secret"), maxEntryMetadata+1)),
-			"stream 2: entry 2: more than 1000 pairs of structured metadata",
+			"stream 2: entry 2: more than 128 pairs of structured metadata",
 		},
+		"pair without a name": {entry(appendMetadata(nil, "", "secret")), "stream 2: entry 2: a pair of structured metadata without a name"},
 		"line is a number":    {entry(protowire.AppendVarint([]byte{2 << 3}, 5)), "stream 2: entry 2: offset 60: field 2 has wire type 0, expected 2"},
 		"line is cut short":   {entry([]byte{tagLine, 9}, []byte(secret)), "stream 2: entry 2: offset 60: "},
 		"pair is cut short":   {entry([]byte{tagMetadata, 3, tagName, 5, 's'}), "stream 2: entry 2: offset 62: "},
@@ -425,8 +425,8 @@ func TestDecodePushMemory(t *testing.T) {
 		"empty streams":         bytes.Repeat(protoStream(``), 500_000),
 		"streams of one line":   bytes.Repeat(protoStream(``, nil), 20_000),
 		"lines":                 protoStream(``, make([][]byte, 100_000)...),
-		"pairs":                 protoStream(``, distinctPairs(1000), distinctPairs(1000), distinctPairs(1000)),
-		"streams of many names": bytes.Repeat(protoStream(`{`+labels.String()+`}`, nil), 200),
+		"pairs":                 protoStream(``, repeated(distinctPairs(maxEntryMetadata), 30)...),
+		"streams of many names": bytes.Repeat(protoStream(`{`+labels.String()+`}`, nil), 1600),
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := decodeOptions("application/x-protobuf")
@@ -451,9 +451,16 @@ func TestDecodePushMemory(t *testing.T) {
 
 func distinctPairs(n int) (entry []byte) {
 	for i := range n {
-		entry = appendMetadata(entry, strconv.Itoa(i), "")
+		entry = appendMetadata(entry, fmt.Sprintf("%02x", i), "")
 	}
 	return entry
+}
+
+func repeated(entry []byte, n int) (entries [][]byte) {
+	for range n {
+		entries = append(entries, entry)
+	}
+	return entries
 }
 
 func liveHeap() uint64 {

@@ -12,9 +12,10 @@ import (
 	"github.com/awsloki/awsloki/internal/jsonscan"
 )
 
-// maxStreamLabels bounds the labels of one stream, each of which becomes an attribute. Loki takes 15 as it is delivered,
-// and more only where an operator says so (pkg/validation/limits.go, max_label_names_per_series).
-const maxStreamLabels = 1000
+// maxStreamLabels bounds the labels of one stream, each of which becomes an attribute, for which those before it are
+// looked through (maxEntryMetadata). Loki takes 15 as it is delivered, and more only where an operator says so
+// (pkg/validation/limits.go, max_label_names_per_series).
+const maxStreamLabels = 128
 
 // metricNameLabel is the label that Prometheus makes of the name of a metric.
 const metricNameLabel = "__name__"

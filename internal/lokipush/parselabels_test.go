@@ -115,7 +115,7 @@ func TestParseLabelsLimit(t *testing.T) {
 	assert.Len(t, labels, maxStreamLabels)
 	for _, more := range []string{`{` + text.String() + `x="y"}`, `up{` + text.String() + `}`} {
 		_, err = parseLabels([]byte(more), labels)
-		require.ErrorContains(t, err, "more than 1000 labels")
+		require.ErrorContains(t, err, "more than 128 labels")
 	}
 }
 
