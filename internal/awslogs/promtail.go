@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 )
 
 // Labels that lambda-promtail sets (its pkg/main.go, cw.go, kinesis.go and s3.go).
@@ -28,6 +29,24 @@ const (
 
 	labelServiceName = "service_name"
 )
+
+// FinishStream gives the lines of a stream what they have when they come by subscription: one newline less at their end, and
+// the severity that lines of Lambda functions state. The attributes of the stream must be set.
+func FinishStream(stream plog.ResourceLogs) {
+	groups, ok := stream.Resource().Attributes().Get(AttributeLogGroupNames)
+	lambda := ok && groups.Type() == pcommon.ValueTypeSlice && groups.Slice().Len() > 0 &&
+		strings.HasPrefix(groups.Slice().At(0).Str(), lambdaLogGroupPrefix)
+	for _, scope := range stream.ScopeLogs().All() {
+		for _, record := range scope.LogRecords().All() {
+			if line, ok := strings.CutSuffix(record.Body().Str(), "\n"); ok {
+				record.Body().SetStr(line)
+			}
+		}
+		if lambda {
+			setLambdaSeverities(scope.LogRecords())
+		}
+	}
+}
 
 // SetStreamAttributes sets the attributes of the resource that a stream of Loki's push API is from. Those labels that
 // lambda-promtail sets become what the same logs have when they come by subscription; other labels become attributes of

@@ -36,6 +36,7 @@ func (*subscriptionReceiver) takeLokiPush(x *exchange) outcome {
 	}
 	batch := awslogs.Batch{Logs: push.Logs, DecodedBytes: push.DecodedBytes}
 	for _, stream := range push.Logs.ResourceLogs().All() {
+		awslogs.FinishStream(stream)
 		batch.Documents = append(batch.Documents, awslogs.Document{Resources: 1, Records: stream.ScopeLogs().At(0).LogRecords().Len()})
 	}
 	if err := x.handOver(&batch); err != nil {

@@ -45,7 +45,7 @@ func (s *started) push(body []byte, header ...string) (*http.Response, string) {
 
 func TestLokiPush(t *testing.T) {
 	const lambdaPromtail = `{__aws_log_type="cloudwatch", __aws_cloudwatch_log_group="/aws/lambda/f", __aws_cloudwatch_owner="123456789012", __tenant_id__="t"}`
-	two := pushBody(t, stream(lambdaPromtail, "a", "b"), stream(`{job="x"}`), stream(`{job="y"}`, "c"))
+	two := pushBody(t, stream(lambdaPromtail, "[ERROR] a\n", "b"), stream(`{job="x"}`), stream(`{job="y"}`, "c"))
 	text := []byte(`{"streams":[{"stream":{"job":"x"},"values":[["1725544035523000000","a",{"trace":"1"}],["1725544035523000000","b"]]},{"stream":{"job":"y"},"values":[["1","c"]]}]}`)
 	for name, tt := range map[string]struct {
 		body    []byte
@@ -81,6 +81,9 @@ func TestLokiPush(t *testing.T) {
 		"cloud.provider": "aws", "cloud.account.id": "123456789012", "cloud.region": "eu-central-1", "aws.log.type": "cloudwatch",
 		"aws.log.group.names": []any{"/aws/lambda/f"}, "service.name": "f",
 	}, attrs)
+	record := sink.AllLogs()[0].ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
+	assert.Equal(t, "[ERROR] a", record.Body().Str())
+	assert.Equal(t, plog.SeverityNumberError, record.SeverityNumber())
 }
 
 // Answers are those of Promtail, but none is 204 unless all of it is kept.
