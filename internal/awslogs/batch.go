@@ -32,19 +32,20 @@ func (o Options) limits() decompress.Limits {
 }
 
 // About what there is in memory besides strings, which alias the payload: of a record with its body and its id, of a
-// resource with its attributes, of one attribute more, and of a name in a list.
+// resource with its attributes, of one attribute more, of a name in a list, and of a Document.
 const (
 	recordMemory    = 256
 	resourceMemory  = 1536
 	attributeMemory = 112
 	nameMemory      = 64
+	documentMemory  = 96
 )
 
 // Batch is what a payload holds: log records, and the documents that they came in.
 type Batch struct {
 	Logs plog.Logs
 	// Documents has what the payload is made of, in its order: subscription messages, or what else comes and goes as one.
-	// Each has its own resources in Logs, in the same order.
+	// Each has records, and resources of its own in Logs, in the same order.
 	Documents []Document
 	// DecodedBytes is the size of the payload without compression.
 	DecodedBytes int

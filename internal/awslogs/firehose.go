@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -335,38 +334,42 @@ func (p *firehosePortion) record(index int) error {
 	return nil
 }
 
-// isSubscription says whether data holds messages of a subscription filter: it is an object with their type, and with two
-// more of their keys at least, or begins so. Anything else is lines, also if it is JSON, and also if it is broken: the lines
-// of a program may be anything, and one of them must not hold up all others.
+// isSubscription says whether data holds messages of a subscription filter: it is an object with their type, their events
+// and one of the names that they carry, or begins so. Anything else is lines, also if it is JSON, and also if it is broken:
+// the lines of a program may be anything, and one of them must not hold up all others.
 func isSubscription(data []byte) bool {
 	s := jsonscan.New(data)
 	if s.Peek() != '{' {
 		return false
 	}
-	hasType, keys := false, 0
+	var hasType, hasName, hasEvents bool
 	_ = s.Object(func(key string) error {
-		if key == "messageType" && s.Peek() == '"' {
+		switch key {
+		case "messageType":
+			if s.Peek() != '"' {
+				return errFound
+			}
 			raw, _, err := s.Raw()
 			hasType = string(raw) == dataMessage || string(raw) == controlMessage
 			return err
+		case "owner", "logGroup", "logStream":
+			hasName = true
+		case "logEvents":
+			hasEvents = s.Peek() == '['
 		}
-		if slices.Contains(envelopeKeys, key) {
-			keys++
-		}
-		if hasType && keys >= minEnvelopeKeys {
+		if hasType && hasName && hasEvents {
 			return errFound
 		}
 		return s.Skip()
 	})
-	return hasType && keys >= minEnvelopeKeys
+	return hasType && hasName && hasEvents
 }
-
-var envelopeKeys = []string{"owner", "logGroup", "logStream", "subscriptionFilters", "logEvents"}
-
-const minEnvelopeKeys = 2
 
 // errFound ends a scan that knows enough.
 var errFound = errors.New("found")
+
+// maxDigits is how many the number of a line has at most.
+const maxDigits = 10
 
 func (p *firehosePortion) appendLines(data []byte, index int) error {
 	prefix := p.request.id + ":" + strconv.Itoa(index+1) + ":"
@@ -379,18 +382,17 @@ func (p *firehosePortion) appendLines(data []byte, index int) error {
 			continue
 		}
 		p.count++
+		if err := p.messages.memory.Take(recordMemory + int64(len(prefix)+maxDigits)); err != nil {
+			return err
+		}
 		if p.dry {
 			continue
-		}
-		uid := prefix + strconv.Itoa(number)
-		if err := p.messages.memory.Take(recordMemory + int64(len(uid))); err != nil {
-			return err
 		}
 		record := p.records.AppendEmpty()
 		record.SetTimestamp(p.request.timestamp)
 		record.SetObservedTimestamp(observedAt)
 		record.Body().SetStr(jsonscan.Alias(line))
-		record.Attributes().PutStr(AttributeLogRecordUID, uid)
+		record.Attributes().PutStr(AttributeLogRecordUID, prefix+strconv.Itoa(number))
 	}
 	return nil
 }

@@ -135,6 +135,9 @@ func TestFirehoseRecords(t *testing.T) {
 		"JSON line with keys of AWS's":   {`{"logGroup":"g","owner":"o","ratio":NaN}`, []string{`{"logGroup":"g","owner":"o","ratio":NaN}`}, 1},
 		"a line that is cut short":       {`{"logGroup":"g","logStream":"s","body":"cut`, []string{`{"logGroup":"g","logStream":"s","body":"cut`}, 1},
 		"another control message":        {`{"messageType":"CONTROL_MESSAGE","cmd":"stop"}`, []string{`{"messageType":"CONTROL_MESSAGE","cmd":"stop"}`}, 1},
+		"a message without its events":   {`{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g","logStream":"s","msg":"m"}`, []string{`{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g","logStream":"s","msg":"m"}`}, 1},
+		"control with names":             {`{"messageType":"CONTROL_MESSAGE","owner":"me","logGroup":"x","msg":"m"}`, []string{`{"messageType":"CONTROL_MESSAGE","owner":"me","logGroup":"x","msg":"m"}`}, 1},
+		"type is no text":                {`{"messageType":5,"owner":"me","logEvents":[]}`, []string{`{"messageType":5,"owner":"me","logEvents":[]}`}, 1},
 		"control message":                {`{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[]}`, nil, 0},
 		"JSON array":                     {`[` + message + `]`, []string{`[` + message + `]`}, 1},
 		"message after a line":           {"m\n" + message, []string{"m", message}, 1},
@@ -198,7 +201,7 @@ func TestFirehoseMalformed(t *testing.T) {
 	f(string(compress(t, message[:150])), "record 2: document 1: logEvents: event 1: offset 150: cut short in a string")
 	f(message[:150], "record 2: document 1: logEvents: event 1: offset 150: cut short in a string")
 	f(message+"secret", "record 2: document 2: offset 160: expected an object")
-	f(`{"messageType":"DATA_MESSAGE","owner":"secret","logGroup":"secret"}`, "record 2: document 1: logStream is missing")
+	f(`{"messageType":"DATA_MESSAGE","owner":"secret","logGroup":"secret","logEvents":[]}`, "record 2: document 1: logStream is missing")
 	f(string(compress(t, strings.Repeat("x", 2<<20))), "record 2: input too large: it decodes to more than 1048576 bytes")
 }
 
@@ -348,7 +351,6 @@ func TestDocumentIDs(t *testing.T) {
 	// Without ids the same line may well have been logged twice.
 	assert.Equal(t, ID{}, id(head+`{"timestamp":1,"message":"m"}]}`))
 	assert.Equal(t, ID{}, id(head+`{"id":"1","timestamp":1,"message":"m"},{"id":"","timestamp":1,"message":"n"}]}`))
-	assert.Equal(t, ID{}, id(head+`]}`))
 
 	lines := func(id string, records ...string) ID {
 		batch, _, _ := decodeFirehose(t, firehoseBody(id, records...), FirehoseHeader{})
@@ -372,11 +374,11 @@ func TestDrop(t *testing.T) {
 	origins := documentOfOrigins(3)
 	batch, err := DecodeSubscription([]byte(document("a", "1", "2")+document("none")+origins+document("b", "3")), testOptions())
 	require.NoError(t, err)
-	require.Len(t, batch.Documents, 4)
+	require.Len(t, batch.Documents, 3, "those with records")
 	assert.Equal(t, 6, batch.Records())
-	batch.Drop(func(i int) bool { return i == 0 || i == 2 })
+	batch.Drop(func(i int) bool { return i < 2 })
 	assert.Equal(t, []string{"3"}, bodies(batch.Logs))
-	assert.Len(t, batch.Documents, 4)
+	assert.Len(t, batch.Documents, 3)
 }
 
 // Memory is asked for before it is there: about as much as is held in the end, whatever the payload is made of.
@@ -445,6 +447,29 @@ func TestReserve(t *testing.T) {
 	request, err := ParseFirehose(firehoseBody("r", strings.Repeat("x\n", 10_000)), FirehoseHeader{}, opts)
 	require.NoError(t, err)
 	_, _, err = request.Decode(0)
+	require.ErrorIs(t, err, refused)
+}
+
+// What there will be no memory for is known before anything is handed on.
+func TestCheckReserves(t *testing.T) {
+	refused := errors.New("no memory now")
+	opts := firehoseOptions()
+	opts.MaxDecodedBytes = 64 << 20
+	left := int64(100 << 20)
+	opts.Reserve = func(n int64) error {
+		left -= n
+		if left < 0 {
+			return refused
+		}
+		return nil
+	}
+	long := strings.Repeat(strings.Repeat("x", 1<<20)+"\n", 17)
+	request, err := ParseFirehose(firehoseBody("r", long, strings.Repeat("a\n", 1<<20)), FirehoseHeader{}, opts)
+	require.NoError(t, err)
+	_, next, err := request.Decode(0)
+	require.NoError(t, err)
+	require.Equal(t, 1, next)
+	_, err = request.Check(next)
 	require.ErrorIs(t, err, refused)
 }
 

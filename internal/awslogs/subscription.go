@@ -240,10 +240,12 @@ func (d *subscriptionDecoder) finishData() error {
 	}
 	if m.logGroup == d.opts.ExcludeLogGroup {
 		d.batch.ExcludedRecords += d.discard()
-		d.batch.Documents = append(d.batch.Documents, Document{})
 		return nil
 	}
-	if err := d.memory.Take(int64(d.staged.Len() * len(m.filters) * nameMemory)); err != nil {
+	if m.events == 0 {
+		return nil
+	}
+	if err := d.memory.Take(documentMemory + int64(d.staged.Len()*len(m.filters)*nameMemory)); err != nil {
 		return err
 	}
 	d.batch.Documents = append(d.batch.Documents, Document{ID: d.id(), Resources: d.staged.Len(), Records: m.events})

@@ -97,7 +97,7 @@ func TestDecodeSubscriptionForms(t *testing.T) {
 		"gzip within gzip":             {compress(t, string(compress(t, one))), []string{"line 1"}, 1, 0},
 		"control message":              {control, nil, 1, 1},
 		"control message between":      {bytes.Join([][]byte{[]byte(one), control, []byte(two)}, nil), []string{"line 1", "line 2"}, 3, 1},
-		"no events":                    {[]byte(document("group-1")), nil, 1, 0},
+		"no events":                    {[]byte(document("group-1")), nil, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			batch, err := DecodeSubscription(tt.body, testOptions())

@@ -72,9 +72,14 @@ var (
 // Read implements io.Reader.
 func (a *arrival) Read(p []byte) (int, error) {
 	if a.idle > 0 {
-		// What comes as a stream may take longer in all than requests may. Between reads nothing may end it.
+		// What comes as a stream may take longer in all than requests may. Between reads nothing may end it; but when one has
+		// failed, nobody is to wait for more.
 		_ = a.connection.SetReadDeadline(time.Now().Add(a.idle))
-		defer func() { _ = a.connection.SetReadDeadline(time.Time{}) }()
+		defer func() {
+			if a.err == nil {
+				_ = a.connection.SetReadDeadline(time.Time{})
+			}
+		}()
 	}
 	if a.input.streams && a.stopping.Err() != nil {
 		a.err = errStopping
@@ -97,6 +102,21 @@ func (a *arrival) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// endReadsWhenStopping has a read that waits for the sender fail when the receiver stops, until the function is called that it
+// returns.
+func (a *arrival) endReadsWhenStopping() (end func()) {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(a.stopping, func() {
+		_ = a.connection.SetReadDeadline(time.Now())
+		close(ended)
+	})
+	return func() {
+		if !stop() {
+			<-ended // so that it sets no deadline on what comes later
+		}
+	}
+}
+
 // lingering is how long what a sender still sends is read when it has its answer.
 const lingering = 500 * time.Millisecond
 
@@ -104,14 +124,17 @@ const lingering = 500 * time.Millisecond
 // connection broken and not the answer (RFC 9112, section 9.6). The server does so by itself, but not for senders that want
 // the connection closed.
 func (a *arrival) answerEarly(w http.ResponseWriter, answer func()) {
-	gone := a.err != nil && !errors.Is(a.err, errBodyTooLarge) && !errors.Is(a.err, errStopping)
-	if a.ended || gone || !a.lingers {
+	if a.ended || !a.lingers {
 		answer()
+		return
+	}
+	w.Header().Set("Connection", "close")
+	if a.err != nil && !errors.Is(a.err, errBodyTooLarge) && !errors.Is(a.err, errStopping) {
+		answer() // nothing comes any more
 		return
 	}
 	// A failure of any of these means that the connection can do without, or that it is gone.
 	_ = a.connection.EnableFullDuplex()
-	w.Header().Set("Connection", "close")
 	answer()
 	_ = a.connection.Flush()
 	_ = a.connection.SetReadDeadline(time.Now().Add(lingering))

@@ -112,7 +112,10 @@ func (r *subscriptionReceiver) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	tenantID := req.Header.Get(tenant.Header)
-	ctx := withTenant(req.Context(), tenantID)
+	ctx, cancel := context.WithCancel(withTenant(req.Context(), tenantID))
+	defer cancel()
+	// The server notices only after a body has ended that the connection is cut.
+	defer context.AfterFunc(r.cutting, cancel)() //nolint:contextcheck // it only ends the request's own
 	x := &exchange{
 		receiver: r,
 		req:      req,
@@ -184,9 +187,12 @@ func (x *exchange) readBody() ([]byte, error) {
 		return nil, errBodyTooLarge
 	}
 	// With room for one read more, the buffer need not grow to find the end.
-	stated := max(x.arrived.length, 0) + bytes.MinRead
+	most := limit + bytes.MinRead
+	if x.arrived.length >= 0 {
+		most = x.arrived.length + bytes.MinRead
+	}
 	var body []byte
-	for size := min(stated, firstRead); ; size = max(stated, 2*size) {
+	for size := min(most, firstRead); ; size = min(most, 2*size) {
 		before := x.lease.Used()
 		if err := x.lease.Reserve(size); err != nil {
 			return nil, err
@@ -194,7 +200,7 @@ func (x *exchange) readBody() ([]byte, error) {
 		smaller := int64(cap(body))
 		body = append(make([]byte, 0, size), body...)
 		x.lease.ShrinkTo(before + size - smaller)
-		for len(body) < cap(body) {
+		for int64(len(body)) < size {
 			n, err := x.req.Body.Read(body[len(body):cap(body)])
 			body = body[:len(body)+n]
 			if errors.Is(err, io.EOF) {

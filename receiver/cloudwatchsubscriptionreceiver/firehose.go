@@ -96,6 +96,7 @@ func (x *exchange) takePortions(request *awslogs.FirehoseRequest) outcome {
 		if err = x.handOver(&batch); err != nil || next == request.Records() {
 			break
 		}
+		batch = awslogs.Batch{} // nobody holds it any more, when its memory is given back
 		x.lease.ShrinkTo(whole)
 		batch, next, err = request.Decode(next)
 	}

@@ -170,7 +170,7 @@ func TestFirehoseAccessKey(t *testing.T) {
 
 	s = startReceiver(t, sink, func(c *Config) { c.ServerConfig.Auth = auth }, nil, withAuth)
 	resp, text = s.deliver(good, "X-Amz-Firehose-Access-Key", "secret")
-	requireFirehoseAnswer(t, resp, text, 401, "no credentials")
+	requireFirehoseAnswer(t, resp, text, 401, "unauthorized")
 }
 
 // A request of as much as Firehose sends: 10,000 records, 64 MiB.
@@ -265,7 +265,7 @@ func TestFirehosePortionRefused(t *testing.T) {
 
 	// One bad record among those of the last portion, and nothing is taken of any.
 	sink.Reset()
-	resp, text = s.deliver(firehoseBody(append(records, []byte(`{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g"`))...))
-	requireFirehoseAnswer(t, resp, text, 400, "record 10: document 1: offset 56: cut short, expected a comma or '}'")
+	resp, text = s.deliver(firehoseBody(append(records, []byte(`{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g","logEvents":[]`))...))
+	requireFirehoseAnswer(t, resp, text, 400, "record 10: document 1: offset 71: cut short, expected a comma or '}'")
 	assert.Empty(t, sink.AllLogs())
 }

@@ -59,9 +59,9 @@ type subscriptionReceiver struct {
 	// piecePatience is a constant but for tests.
 	piecePatience time.Duration
 
-	// stopping is done when Shutdown begins.
-	stopping context.Context
-	stop     context.CancelFunc
+	// stopping is done when Shutdown begins, and cutting when it has no more time.
+	stopping, cutting context.Context
+	stop, cut         context.CancelFunc
 	// server is nil until Start.
 	server    *http.Server
 	listening sync.WaitGroup
@@ -97,6 +97,7 @@ func newSubscriptionReceiver(set receiver.Settings, config *Config, next consume
 	}
 	r.piecePatience = piecePatience
 	r.stopping, r.stop = context.WithCancel(context.Background())
+	r.cutting, r.cut = context.WithCancel(context.Background())
 	r.inputs = r.makeInputs()
 	return r, nil
 }
@@ -153,9 +154,11 @@ func (r *subscriptionReceiver) openDedup(ctx context.Context, host component.Hos
 func (r *subscriptionReceiver) Shutdown(ctx context.Context) error {
 	defer r.metrics.Shutdown()
 	r.stop()
+	defer r.cut()
 	var err error
 	if r.server != nil {
 		err = r.server.Shutdown(ctx)
+		r.cut()
 		if err != nil {
 			err = errors.Join(err, r.server.Close())
 		}

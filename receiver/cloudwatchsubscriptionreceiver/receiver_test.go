@@ -307,7 +307,7 @@ func TestReady(t *testing.T) {
 
 	resp, text = s.post(document("a"))
 	assert.Equal(t, http.StatusUnauthorized, resp.StatusCode)
-	assert.JSONEq(t, `{"accepted":0,"error":"no credentials"}`, text)
+	assert.JSONEq(t, `{"accepted":0,"error":"unauthorized"}`, text)
 	resp, _ = s.do(http.MethodGet, "/elsewhere", nil)
 	assert.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 }
@@ -366,7 +366,7 @@ func TestMetrics(t *testing.T) {
 		return points
 	}
 	ignore := []metricdatatest.Option{metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars()}
-	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDocuments(t, tel, points(map[string]int64{"accepted": 2, "repeated": 1}), ignore...)
+	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDocuments(t, tel, points(map[string]int64{"accepted": 1, "repeated": 1}), ignore...)
 	metadatatest.AssertEqualReceiverCloudwatchsubscriptionRecords(t, tel, points(map[string]int64{"accepted": 2, "repeated": 2, "excluded": 1}), ignore...)
 	metadatatest.AssertEqualReceiverCloudwatchsubscriptionControlMessages(t, tel, points(map[string]int64{"": 1}), ignore...)
 	metadatatest.AssertEqualReceiverCloudwatchsubscriptionRequestBytes(t, tel,

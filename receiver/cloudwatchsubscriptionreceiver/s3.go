@@ -4,7 +4,7 @@
 package cloudwatchsubscriptionreceiver
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -55,9 +55,12 @@ func (*subscriptionReceiver) takeObject(x *exchange) outcome {
 
 // takePieces returns how many records of the object the pipeline has, those that were to be skipped among them.
 func (x *exchange) takePieces(object awslogs.Object, opts awslogs.Options) (accepted int, err error) {
-	// A read that waits for the sender does not keep the receiver from stopping.
-	defer context.AfterFunc(x.arrived.stopping, func() { _ = x.arrived.connection.SetReadDeadline(time.Now()) })()
-	reader := awslogs.NewObjectReader(x.req.Body, object, opts)
+	defer x.arrived.endReadsWhenStopping()()
+	body, err := begun(x.req.Body)
+	if err != nil {
+		return object.Skip, err
+	}
+	reader := awslogs.NewObjectReader(body, object, opts)
 	defer reader.Close()
 	accepted = object.Skip
 	for patience := time.Duration(0); ; patience = x.receiver.piecePatience {
@@ -74,6 +77,16 @@ func (x *exchange) takePieces(object awslogs.Object, opts awslogs.Options) (acce
 		}
 		accepted += records
 	}
+}
+
+// begun returns body when something of it has come: a sender that sends nothing is to hold nothing.
+func begun(body io.Reader) (io.Reader, error) {
+	var first [512]byte
+	n, err := io.ReadAtLeast(body, first[:], 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return io.MultiReader(bytes.NewReader(first[:n]), body), nil
 }
 
 const (

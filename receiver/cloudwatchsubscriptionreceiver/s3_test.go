@@ -193,8 +193,9 @@ func TestObjectEndsWithReceiver(t *testing.T) {
 	require.NoError(t, err)
 	s := startReceiver(t, next, nil, nil, componenttest.NewNopHost())
 	s.receiver.(*subscriptionReceiver).piecePatience = time.Hour
-	answered := make(chan int)
+	answered := make(chan int, 1)
 	go func() {
+		defer close(answered)
 		resp, _ := s.object(bytes.NewReader(numbered(50_000)), testObject)
 		answered <- resp.StatusCode
 	}()

@@ -8,10 +8,12 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
+	"go.uber.org/zap"
 )
 
 const readyPath = "/ready"
@@ -33,6 +35,7 @@ func (r *subscriptionReceiver) newServer(ctx context.Context, host component.Hos
 		r.serving.RLock()
 		defer r.serving.RUnlock()
 		if r.closed {
+			http.Error(w, errStopping.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		if req.URL.Path == readyPath {
@@ -57,7 +60,9 @@ func (r *subscriptionReceiver) chain(ctx context.Context, host component.Host, c
 	config.CompressionAlgorithms = []string{""}
 	return config.ToServer(ctx, host.GetExtensions(), r.telemetry, http.HandlerFunc(r.serve),
 		confighttp.WithErrorHandler(func(w http.ResponseWriter, req *http.Request, message string, status int) {
-			r.answer(w, req, outcome{status: status, message: message})
+			// What an authenticator says may quote what it was given.
+			r.telemetry.Logger.Debug("Refused a request before its input.", zap.Int("http.response.status_code", status), zap.String("error", message))
+			r.answer(w, req, outcome{status: status, message: strings.ToLower(http.StatusText(status))})
 		}),
 	)
 }

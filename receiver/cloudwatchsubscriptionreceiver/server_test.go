@@ -132,8 +132,9 @@ func TestShutdownEndsStreams(t *testing.T) {
 	s := startReceiver(t, sink, nil, nil, componenttest.NewNopHost())
 	body, w := io.Pipe()
 	defer w.Close()
-	answered := make(chan string)
+	answered := make(chan string, 1)
 	go func() {
+		defer close(answered)
 		_, text := s.object(body, testObject)
 		answered <- text
 	}()
@@ -209,4 +210,55 @@ func TestPushIsNeverTimedOut(t *testing.T) {
 	resp, text := s.do(http.MethodPost, defaultLokiPushPath, stuck, "Content-Type", "application/x-protobuf")
 	assert.Equal(t, 503, resp.StatusCode, "Loki's clients give up after 408")
 	assert.Equal(t, "the body did not arrive in whole, or not in time", text)
+}
+
+// A sender that states a length and then falls silent has an answer, and keeps nobody waiting.
+func TestSilentSender(t *testing.T) {
+	s := startReceiver(t, consumertest.NewNop(), func(c *Config) { c.ServerConfig.ReadTimeout = 50 * time.Millisecond }, nil, componenttest.NewNopHost())
+	for _, path := range []string{defaultSubscriptionPath, defaultS3Path + testObject} {
+		for _, length := range []int{1000, 1_000_000} {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+			require.NoError(t, err)
+			_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\nline\n", path, length)
+			require.NoError(t, err)
+			answer, err := io.ReadAll(conn)
+			require.NoError(t, err)
+			assert.Contains(t, string(answer), "408 Request Timeout")
+			require.NoError(t, conn.Close())
+		}
+	}
+}
+
+// A pipeline that takes its time does not outlast the time that the receiver has to stop, whichever way the records came.
+func TestShutdownCutsThePipeline(t *testing.T) {
+	for _, path := range []string{defaultSubscriptionPath, defaultS3Path + testObject} {
+		entered := make(chan struct{}, 10)
+		next, err := consumer.NewLogs(func(ctx context.Context, _ plog.Logs) error {
+			entered <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		require.NoError(t, err)
+		s := startReceiver(t, next, nil, nil, componenttest.NewNopHost())
+		body, w := io.Pipe()
+		go func() {
+			if path == defaultSubscriptionPath {
+				_, _ = w.Write(document("a"))
+				w.Close()
+				return
+			}
+			_, _ = w.Write(numbered(50_000))
+		}()
+		go func() {
+			resp, err := http.Post(s.base+path, "", body)
+			if err == nil {
+				resp.Body.Close()
+			}
+		}()
+		<-entered
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		require.ErrorIs(t, s.receiver.Shutdown(ctx), context.DeadlineExceeded)
+		cancel()
+		w.Close()
+	}
 }
