@@ -19,6 +19,9 @@ const (
 	AttributeS3Bucket = "aws.s3.bucket"
 	AttributeS3Key    = "aws.s3.key"
 
+	// AttributeHTTPResponseStatusCode is on the record, where it is that of an access log.
+	AttributeHTTPResponseStatusCode = "http.response.status_code"
+
 	// AttributeLogRecordUID is on the record: an id that is the same at every delivery of one event.
 	AttributeLogRecordUID = "log.record.uid"
 )
@@ -29,7 +32,7 @@ const (
 	AttributeSubscriptionFilterNames = "aws.log.subscription_filter.names"
 	// AttributePolicyLevel is set where an account-level policy, and no filter of the log group, sent the event.
 	AttributePolicyLevel = "aws.log.subscription_filter.policy_level"
-	// AttributeLogType says what kind of log this is: TypeCloudWatch here, the format for objects in S3.
+	// AttributeLogType says what kind of log this is: TypeCloudWatch, TypeFirehose, or for objects in S3 an s3log.Type.
 	AttributeLogType = "aws.log.type"
 	// AttributeLogSource says which of the sources of its type a log is from.
 	AttributeLogSource = "aws.log.source"
@@ -41,8 +44,6 @@ const (
 	providerAWS = "aws"
 	// TypeCloudWatch is the AttributeLogType of events from CloudWatch Logs.
 	TypeCloudWatch = "cloudwatch"
-	// TypeS3 is that of the lines of objects in S3 whose format is not known.
-	TypeS3 = "s3"
 	// TypeFirehose is that of lines which Firehose delivers without a message of CloudWatch Logs around them.
 	TypeFirehose = "firehose"
 )

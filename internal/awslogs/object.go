@@ -4,6 +4,7 @@
 package awslogs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,11 +14,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/zeebo/xxh3"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/awsloki/awsloki/internal/awslogs/s3log"
 	"github.com/awsloki/awsloki/internal/decompress"
 	"github.com/awsloki/awsloki/internal/jsonscan"
 )
@@ -42,29 +45,47 @@ type ObjectReader struct {
 	opts   Options
 	body   *decompress.Reader
 	pieces *pieceReader
-	// timestamp is that of every record.
+	begun  bool
+	// log is what the object holds, and parse reads its records. They are known once it has begun.
+	log   s3log.Object
+	parse s3log.Parser
+	// timestamp is that of records which say none.
 	timestamp, observedAt pcommon.Timestamp
 	// identity tells the object from others, in the ids of its pieces.
 	identity []byte
-	reserved bool
-	// line and record are how many there were up to here.
-	line, record int
-	// last is the piece that Next returned last, and the line and the record before it.
+	// memory is that of what is in a piece besides its bytes, if that depends on them.
+	memory pieceMemory
+	// position is what pieces after this one depend on.
+	position
+	// last is the piece that Next returned last, and the position before it.
 	last struct {
 		piece
-		line, record int
+		position
 	}
 	err error
 }
 
-// NewObjectReader returns a reader of the records in body: the lines of one object, plain or gzip, of one or many
-// members and up to two layers, as its first bytes say and not its key. Body is read only as pieces are asked for, and
-// memory does not depend on how much there is.
+// position is a place in an object, between two records.
+type position struct {
+	// record is how many there were.
+	record int
+	// header is the line that names the fields of the records to come, if there was one.
+	header []byte
+}
+
+// NewObjectReader returns a reader of the records in body: those of one object, plain or gzip, of one or many members and
+// up to two layers, as its first bytes say and not its key. Body is read only as pieces are asked for, and memory does
+// not depend on how much there is.
 //
-// A line ends with LF or CRLF, the last one also without. Each is a record, but for empty lines.
+// What log the object holds, its key says, or else its first bytes: package s3log has those that are known. Each record
+// is as it stands in the object, with the time that it states itself, or else the one that the key states, or else
+// EventTime. If nothing is known, each line is a record.
 //
-// Of opts, MaxDecodedBytes is the most that one line may have, with its end. Reserve is asked once for what one piece
-// takes, at the first call of Next, and again only for lines that are longer than all before them.
+// A line ends with LF or CRLF, the last one also without. Empty lines are no records, and neither are those that name the
+// fields of others.
+//
+// Of opts, MaxDecodedBytes is the most that one record may have, with what ends it. Reserve is asked once for what one
+// piece takes, at the first call of Next, and again only for pieces that take more than all before them.
 func NewObjectReader(body io.Reader, object Object, opts Options) *ObjectReader {
 	object.ETag = strings.TrimSuffix(strings.TrimPrefix(object.ETag, `"`), `"`)
 	if object.EventTime.IsZero() {
@@ -74,8 +95,8 @@ func NewObjectReader(body io.Reader, object Object, opts Options) *ObjectReader 
 		object:     object,
 		opts:       opts,
 		body:       decompress.NewReader(body),
-		timestamp:  pcommon.NewTimestampFromTime(object.EventTime),
 		observedAt: pcommon.NewTimestampFromTime(opts.ObservedAt),
+		memory:     pieceMemory{reserve: opts.Reserve},
 	}
 	for _, s := range []string{object.Bucket, object.Key, object.ETag} {
 		r.identity = append(binary.AppendUvarint(r.identity, uint64(len(s))), s...)
@@ -84,46 +105,63 @@ func NewObjectReader(body io.Reader, object Object, opts Options) *ObjectReader 
 	return r
 }
 
-// Next returns the next piece of the object, which has one document of one resource and at least one record. The batch
-// owns its memory and stays as it is after the next call and after Close. DecodedBytes is the size of the whole piece,
-// also where Skip leaves out its first records.
+// Next returns the next piece of the object, which has at least one record, or else counts that are not zero. The batch
+// owns its memory and stays as it is after the next call and after Close. DecodedBytes is the size of the whole piece, also
+// where Skip leaves out its first records. A piece is one document of one resource, but for messages of CloudWatch Logs,
+// each of which is one as in DecodeSubscription.
 //
 // Pieces depend on the object's decoded bytes alone, so that at another delivery they have the same ids; only the one
 // that Skip begins within has an id of its own.
 //
-// The error is io.EOF at the end, also if there are no more records than Skip. Any other error says at which line the
-// object ends early, and the next call returns it again. It has in its chain: decompress.ErrTooLarge, if the line is too
-// long; what opts.Reserve returned; decompress.ErrCorrupt, if the gzip stream is broken or cut short; or else what body
-// returned. The records of whole lines before the error are returned first, by calls before; of those before an error of
-// body's, only whole pieces, since it will not end there another time.
+// The error is io.EOF at the end, also if there are no more records than Skip. Any other error says at which line or
+// record the object ends early, and the next call returns it again. It has in its chain: decompress.ErrTooLarge, if the
+// record is too long; what opts.Reserve returned; decompress.ErrCorrupt, if the gzip stream, or the array that the records
+// are in, is broken or cut short; or else what body returned. The whole records before the error are returned first, by
+// calls before; of those before an error of body's, only whole pieces, since it will not end there another time.
 func (r *ObjectReader) Next() (Batch, error) {
-	if r.err == nil && !r.reserved {
-		r.reserved = true
-		r.err = r.reserve()
+	if r.err == nil && !r.begun {
+		r.begun = true
+		r.err = r.begin()
 	}
 	for r.err == nil {
 		p, err := r.pieces.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			r.err = io.EOF
-		case err != nil:
-			r.err = fmt.Errorf("line %d: %w", r.line+1, err)
-		default:
-			r.last.piece, r.last.line, r.last.record = p, r.line, r.record
-			if batch := r.decode(p); len(batch.Documents) > 0 {
-				r.pieces.keep()
-				return batch, nil
-			}
+		if err != nil {
+			r.err = r.placed(err)
+			break
+		}
+		r.last.piece, r.last.position = p, r.position
+		batch, err := r.decode(p)
+		if err != nil {
+			r.err = r.placed(err)
+			break
+		}
+		if len(batch.Documents) > 0 || batch.ControlMessages > 0 || batch.ExcludedRecords > 0 {
+			r.pieces.keep()
+			return batch, nil
 		}
 	}
 	return Batch{}, r.err
 }
 
+// placed says where in the object something went wrong.
+func (r *ObjectReader) placed(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	what, number := r.pieces.framer.place()
+	return fmt.Errorf("%s %d: %w", what, number, err)
+}
+
 // Again returns what the last call of Next returned, as a batch of its own: for the first may have been changed by whoever
 // would not take it. Next must have returned one.
 func (r *ObjectReader) Again() Batch {
-	r.line, r.record = r.last.line, r.last.record
-	return r.decode(r.last.piece)
+	r.position = r.last.position
+	r.parse = r.log.NewParser()
+	if r.header != nil {
+		r.parse(r.header)
+	}
+	batch, _ := r.decode(r.last.piece) // the memory is there
+	return batch
 }
 
 // Records is how many records the object has up to here, those that were skipped among them.
@@ -139,15 +177,40 @@ func (r *ObjectReader) Close() {
 	r.pieces = nil
 }
 
+// headBytes is how much of an object's beginning tells what it holds.
+const headBytes = 4 << 10
+
+// begin finds out what the object holds.
+func (r *ObjectReader) begin() error {
+	if err := r.reserve(); err != nil {
+		return r.placed(err)
+	}
+	head, err := r.pieces.peek(headBytes)
+	r.log = s3log.Identify(r.object.Key, head)
+	if r.log.Framing == s3log.NoRecords {
+		return io.EOF
+	}
+	if err != nil {
+		return r.placed(err)
+	}
+	r.timestamp = pcommon.NewTimestampFromTime(r.object.EventTime)
+	if !r.log.Time.IsZero() {
+		r.timestamp = pcommon.NewTimestampFromTime(r.log.Time)
+	}
+	r.pieces.framer = newFramer(r.log)
+	r.parse = r.log.NewParser()
+	return nil
+}
+
 func (r *ObjectReader) reserve() error {
 	if r.opts.Reserve == nil {
 		return nil
 	}
-	record := recordMemory + r.uidBytes(math.MaxInt32)
-	return r.opts.Reserve(maxPieceBytes + maxPieceLines*int64(record))
+	record := int(unsafe.Sizeof(frame{})) + recordMemory + attributeMemory + r.uidBytes(math.MaxInt32)
+	return r.opts.Reserve(maxPieceBytes + maxPieceRecords*int64(record))
 }
 
-// uidBytes is the length of the id of a record in a line of this number. Zero: records have no ids.
+// uidBytes is the length of the id of a record with this number. Zero: records have no ids.
 func (r *ObjectReader) uidBytes(number int) int {
 	if r.object.ETag == "" {
 		return 0
@@ -155,14 +218,17 @@ func (r *ObjectReader) uidBytes(number int) int {
 	return len(r.object.ETag) + len(":") + len(strconv.Itoa(number))
 }
 
-// decode makes records of the lines of p that are not to be skipped. No documents: there are none.
-func (r *ObjectReader) decode(p piece) Batch {
-	text := jsonscan.Alias(p.data)
+// decode makes log records of those of p that are not to be skipped. No documents: there are none.
+func (r *ObjectReader) decode(p piece) (Batch, error) {
+	if r.log.Type == s3log.CloudWatch {
+		return r.decodeMessages(p)
+	}
 	var b *objectBatch
-	for line := range strings.Lines(text) {
-		r.line++
-		line = withoutLineEnd(line)
-		if line == "" {
+	for i, f := range p.frames {
+		text := p.data[f.start:f.end:f.end]
+		said := r.parse(text)
+		if said.Header {
+			r.header = bytes.Clone(text)
 			continue
 		}
 		r.record++
@@ -170,22 +236,14 @@ func (r *ObjectReader) decode(p piece) Batch {
 			continue
 		}
 		if b == nil {
-			b = r.newBatch(p)
+			b = r.newBatch(p.frames[i:], r.log.Type)
 		}
-		b.append(line, r.line)
+		b.append(text, f.number, said)
 	}
 	if b == nil {
-		return Batch{}
+		return Batch{}, nil
 	}
-	return b.finish(p.data)
-}
-
-// withoutLineEnd returns a line without LF or CRLF. CR alone ends no line.
-func withoutLineEnd(line string) string {
-	if rest, ok := strings.CutSuffix(line, "\n"); ok {
-		return strings.TrimSuffix(rest, "\r")
-	}
-	return line
+	return b.finish(p.data), nil
 }
 
 // objectBatch is the batch of one piece, in the making.
@@ -199,49 +257,60 @@ type objectBatch struct {
 	uids strings.Builder
 }
 
-// newBatch begins the batch of p at the record that the reader is at.
-func (r *ObjectReader) newBatch(p piece) *objectBatch {
+// newBatch begins a batch, of a log of this type, at the record that the reader is at. At most frames are to come.
+func (r *ObjectReader) newBatch(frames []frame, logType s3log.Type) *objectBatch {
 	logs := plog.NewLogs()
 	resource := logs.ResourceLogs().AppendEmpty()
-	r.setResource(resource.Resource().Attributes())
+	r.setResource(resource.Resource().Attributes(), logType)
 	b := &objectBatch{
 		ObjectReader: r,
 		logs:         logs,
 		records:      resource.ScopeLogs().AppendEmpty().LogRecords(),
 		first:        r.record,
 	}
-	b.records.EnsureCapacity(p.lines)
-	b.uids.Grow(p.lines * r.uidBytes(r.line+p.lines))
+	b.records.EnsureCapacity(len(frames))
+	b.uids.Grow(len(frames) * r.uidBytes(frames[len(frames)-1].number))
 	return b
 }
 
-func (r *ObjectReader) setResource(attrs pcommon.Map) {
-	attrs.EnsureCapacity(6)
+func (r *ObjectReader) setResource(attrs pcommon.Map, logType s3log.Type) {
+	attrs.EnsureCapacity(8)
 	attrs.PutStr(AttributeCloudProvider, providerAWS)
-	if r.opts.Region != "" {
-		attrs.PutStr(AttributeCloudRegion, r.opts.Region)
+	if r.log.AccountID != "" {
+		attrs.PutStr(AttributeCloudAccountID, r.log.AccountID)
 	}
-	attrs.PutStr(AttributeServiceName, r.object.Bucket)
-	attrs.PutStr(AttributeLogType, TypeS3)
+	if region := firstNonEmpty(r.log.Region, r.opts.Region); region != "" {
+		attrs.PutStr(AttributeCloudRegion, region)
+	}
+	attrs.PutStr(AttributeServiceName, firstNonEmpty(r.log.Source, r.object.Bucket))
+	attrs.PutStr(AttributeLogType, string(logType))
+	if r.log.Source != "" {
+		attrs.PutStr(AttributeLogSource, r.log.Source)
+	}
 	attrs.PutStr(AttributeS3Bucket, r.object.Bucket)
 	attrs.PutStr(AttributeS3Key, r.object.Key)
 }
 
-// append adds the record of a line, which has a number in the object.
-func (b *objectBatch) append(line string, number int) {
+// append adds a record that has a number in the object.
+func (b *objectBatch) append(text []byte, number int, said s3log.Record) {
 	record := b.records.AppendEmpty()
 	record.SetTimestamp(b.timestamp)
-	record.SetObservedTimestamp(b.observedAt)
-	record.Body().SetStr(line)
-	if b.object.ETag == "" {
-		return
+	if said.Time > 0 {
+		record.SetTimestamp(pcommon.Timestamp(said.Time))
 	}
+	record.SetObservedTimestamp(b.observedAt)
+	record.Body().SetStr(jsonscan.Alias(text))
 	attrs := record.Attributes()
-	attrs.EnsureCapacity(1)
-	attrs.PutStr(AttributeLogRecordUID, b.uid(number))
+	if said.Status != 0 {
+		attrs.EnsureCapacity(2)
+		attrs.PutInt(AttributeHTTPResponseStatusCode, int64(said.Status))
+	}
+	if b.object.ETag != "" {
+		attrs.PutStr(AttributeLogRecordUID, b.uid(number))
+	}
 }
 
-// uid is the same for a line of an object at every delivery, since an object with other bytes has another ETag.
+// uid is the same for a record of an object at every delivery, since an object with other bytes has another ETag.
 func (b *objectBatch) uid(number int) string {
 	var digits [20]byte
 	start := b.uids.Len()

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/awsloki/awsloki/internal/awslogs/s3log"
 	"github.com/awsloki/awsloki/internal/decompress"
 )
 
@@ -35,26 +36,69 @@ func testObject() Object {
 	}
 }
 
+// sampleKeys has the key of each object in testdata/s3. Those of a type are called by it.
+var sampleKeys = map[string]string{
+	"alb_access":             "my-bucket/AWSLogs/123456789012/elasticloadbalancing/us-east-2/2022/01/24/123456789012_elasticloadbalancing_us-east-2_app.my-loadbalancer.b13ea9d19f16d015_20220124T0000Z_0.0.0.0_2et2e1mx.log.gz",
+	"alb_connection":         "AWSLogs/123456789012/elasticloadbalancing/us-east-2/2022/05/01/conn_log.123456789012_elasticloadbalancing_us-east-2_app.my-loadbalancer.1234567890abcdef_20220215T2340Z_172.160.001.192_20sg8hgm.log.gz",
+	"alb_health_check":       "AWSLogs/123456789012/elasticloadbalancing/us-east-2/2022/05/01/health_check_log_123456789012_elasticloadbalancing_us-east-2_app.my-loadbalancer.1234567890abcdef_20220215T2340Z_172.160.001.192_20sg8hgm.log.gz",
+	"nlb_tls":                "prefix/AWSLogs/123456789012/elasticloadbalancing/us-east-2/2016/05/01/123456789012_elasticloadbalancing_us-east-2_net.my-network-loadbalancer.1234567890abcdef_201605010000Z_2soosksi.log.gz",
+	"clb_access":             "AWSLogs/123456789012/elasticloadbalancing/us-west-2/2014/02/15/123456789012_elasticloadbalancing_us-west-2_network-edge_20140215T2340Z_172.160.001.192_20sg8hgm.log",
+	"cloudfront":             "prefix/EMLARXS9EXAMPLE.2019-12-04-21.RT4KCN4SGK9.gz",
+	"cloudfront.json":        "AWSLogs/123456789012/CloudFront/EMLARXS9EXAMPLE.2019-11-14-20.RT4KCN4SGK9.gz",
+	"cloudfront.plain":       "AWSLogs/123456789012/CloudFront/EMLARXS9EXAMPLE/2019/12/04/21/EMLARXS9EXAMPLE.2019-12-04-21.RT4KCN4SGK9.gz",
+	"cloudtrail":             "o-abcdefghij/AWSLogs/o-abcdefghij/123456789012/CloudTrail/eu-west-3/2023/05/19/123456789012_CloudTrail_eu-west-3_20230519T0745Z_4jhzXFO2Jlvu2b3y.json.gz",
+	"cloudtrail_digest":      "AWSLogs/123456789012/CloudTrail-Digest/us-east-2/2020/08/17/123456789012_CloudTrail-Digest_us-east-2_my_trail_us-east-2_20200817T150131Z.json.gz",
+	"cloudtrail_insight":     "AWSLogs/123456789012/CloudTrail-Insight/us-east-1/2019/11/14/123456789012_CloudTrail-Insight_us-east-1_20191114T0055Z_ZjhzXFO2Jlvu2b3y.json.gz",
+	"cloudwatch":             "2025/10/12/08/orders-1-2025-10-12-08-27-20-0b3c0a43-5ed8-4f95-a0a5-5e3c7bd0a1c2",
+	"elb_test":               "AWSLogs/123456789012/ELBAccessLogTestFile",
+	"firehose":               "2025/10/12/08/orders-1-2025-10-12-08-27-20-0b3c0a43-5ed8-4f95-a0a5-5e3c7bd0a1c2",
+	"guardduty":              "AWSLogs/123456789012/GuardDuty/us-east-1/2024/05/30/07a3f2ce-1485-3031-b842-e1f324c4a48d.jsonl.gz",
+	"line-ends":              "unknown.log",
+	"msk_broker":             "prefix/AWSLogs/111111111111/KafkaBrokerLogs/eu-south-2/msk-test-name-7f6b9b77-24f9-4921-87b6-d29a6401e292-3/2025-07-04-11/Broker-1_11-55_cab960bb.log.gz",
+	"network_firewall_alert": "AWSLogs/123456789012/network-firewall/alert/us-east-1/test-firewall/2020/10/13/22/123456789012_network-firewall_alert_us-east-1_test-firewall_202010132205_5a1f0b5c.log.gz",
+	"network_firewall_flow":  "AWSLogs/123456789012/network-firewall/flow/us-east-1/test-firewall/2020/10/13/22/123456789012_network-firewall_flow_us-east-1_test-firewall_202010132205_5a1f0b5c.log.gz",
+	"network_firewall_tls":   "AWSLogs/123456789012/network-firewall/tls/us-east-1/test-firewall/2021/12/03/16/123456789012_network-firewall_tls_us-east-1_test-firewall_202112031650_5a1f0b5c.log.gz",
+	"redshift_connection":    "AWSLogs/123456789012/redshift/us-east-1/2020/12/07/123456789012_redshift_us-east-1_mycluster_connectionlog_2020-12-07T20:01.gz",
+	"redshift_user":          "AWSLogs/123456789012/redshift/us-east-1/2020/12/03/123456789012_redshift_us-east-1_mycluster_userlog_2020-12-03T10:01.gz",
+	"redshift_user_activity": "AWSLogs/123456789012/redshift/us-east-1/2020/12/08/123456789012_redshift_us-east-1_mycluster_useractivitylog_2020-12-08T22:01.gz",
+	"route53_resolver":       "AWSLogs/111122223333/vpcdnsquerylogs/vpc-7example/2021/02/04/vpc-7example_vpcdnsquerylogs_111122223333_20210204T1750Z_71584702.log.gz",
+	"s3_access":              "123456789012/us-west-1/my.bucket.example.com/2019/02/06/2019-02-06-01-32-16-E568B2907131C0C0",
+	"tgw_flow":               "AWSLogs/123456789012/vpcflowlogs/us-east-1/2023/11/14/123456789012_vpcflowlogs_us-east-1_fl-0tgw1234_20231114T2215Z_fe123456.log.gz",
+	"vpc_flow":               "AWSLogs/aws-account-id=123456789012/aws-service=vpcflowlogs/aws-region=cn-north-1/year=2014/month=12/day=14/hour=04/123456789012_vpcflowlogs_cn-north-1_fl-1234abcd_20141214T0405Z_fe123456.log.gz",
+	"vpc_flow.custom":        "AWSLogs/123456789012/vpcflowlogs/us-gov-east-1/2014/12/14/04/123456789012_vpcflowlogs_us-gov-east-1_fl-1234abcd_20141214T0405Z_fe123456.log.gz",
+	"waf":                    "AWSLogs/111111111111/WAFLogs/ap-southeast-2/TEST-WEBACL/2023/08/31/04/55/111111111111_waflogs_ap-southeast-2_TEST-WEBACL_20230831T0455Z_e0ca43b5.log.gz",
+	"waf.firehose":           "2020/10/02/21/aws-waf-logs-testing-1-2020-10-02-21-25-30-0b3c0a43-5ed8-4f95-a0a5-5e3c7bd0a1c2",
+}
+
+// What becomes of an object of each format, most of them as AWS's documentation shows them.
 func TestObjectGolden(t *testing.T) {
 	files, err := filepath.Glob(testdata + "/s3/*.log")
 	require.NoError(t, err)
-	require.NotEmpty(t, files)
+	require.Len(t, files, len(sampleKeys))
+	for _, logType := range s3log.Types() {
+		if logType != s3log.Unknown {
+			require.Contains(t, sampleKeys, string(logType))
+		}
+	}
 	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
+		name := strings.TrimSuffix(filepath.Base(file), ".log")
+		t.Run(name, func(t *testing.T) {
 			content := readFile(t, file)
 			object := testObject()
-			object.Key = filepath.Base(file)
-			for name, body := range map[string][]byte{"plain": content, "gzip": compress(t, string(content))} {
+			object.Key = sampleKeys[name]
+			for form, body := range forms(t, string(content)) {
 				pieces, err := readObject(bytes.NewReader(body), object, testOptions())
 				require.NoError(t, err)
-				require.Len(t, pieces, 1)
-				got := marshalJSON(t, pieces[0].Logs)
+				logs := plog.NewLogs()
+				for _, piece := range pieces {
+					piece.Logs.ResourceLogs().MoveAndAppendTo(logs.ResourceLogs())
+				}
+				got := marshalJSON(t, logs)
 				expected := strings.TrimSuffix(file, ".log") + ".expected.json"
 				if *update {
 					require.NoError(t, os.WriteFile(expected, got, 0o600))
 				}
-				assert.Equal(t, string(readFile(t, expected)), string(got), name)
-				assert.Equal(t, len(content), pieces[0].DecodedBytes)
+				assert.Equal(t, string(readFile(t, expected)), string(got), form)
 			}
 		})
 	}
@@ -275,7 +319,7 @@ func TestObjectTruncated(t *testing.T) {
 		most := 0
 		for n := 2; n < len(body); n++ {
 			for _, small := range []bool{false, true} {
-				r := newObjectReaderOf(bytes.NewReader(body[:n]), testObject(), maxPieceBytes, maxPieceLines)
+				r := newObjectReaderOf(bytes.NewReader(body[:n]), testObject(), maxPieceBytes, maxPieceRecords)
 				if small {
 					r = newObjectReaderOf(bytes.NewReader(body[:n]), testObject(), 100, 3)
 				}
@@ -348,7 +392,7 @@ func TestObjectBodyFails(t *testing.T) {
 			}
 		}
 	}
-	whole := strings.Repeat("a\n", 2*maxPieceLines)
+	whole := strings.Repeat("a\n", 2*maxPieceRecords)
 	pieces, err := readObject(io.MultiReader(strings.NewReader(whole+"b\nc"), stuck{}), testObject(), testOptions())
 	require.ErrorIs(t, err, io.ErrNoProgress)
 	assert.Len(t, pieces, 2)
@@ -374,7 +418,7 @@ func TestObjectReserve(t *testing.T) {
 	_, err := readObject(strings.NewReader(wide+long+wide+long+wide), testObject(), opts)
 	require.NoError(t, err)
 	require.NotEmpty(t, asked)
-	assert.InDelta(t, maxPieceBytes+maxPieceLines*recordMemory, asked[0], maxPieceLines*64)
+	assert.InDelta(t, maxPieceBytes+maxPieceRecords*(recordMemory+attributeMemory), asked[0], maxPieceRecords*80)
 	assert.Equal(t, []int64{2 << 20, 4 << 20}, asked[1:], "once for a buffer of two and once for one of four MiB")
 
 	refused := errors.New("no memory now")
@@ -398,7 +442,7 @@ func TestObjectReserve(t *testing.T) {
 }
 
 func TestObjectClose(t *testing.T) {
-	r := NewObjectReader(bytes.NewReader(compress(t, strings.Repeat("a\n", 2*maxPieceLines))), testObject(), testOptions())
+	r := NewObjectReader(bytes.NewReader(compress(t, strings.Repeat("a\n", 2*maxPieceRecords))), testObject(), testOptions())
 	first, err := r.Next()
 	require.NoError(t, err)
 	r.Close()
@@ -476,7 +520,7 @@ func readAllOf(r *ObjectReader) (pieces []Batch, err error) {
 // newObjectReaderOf makes pieces of another size.
 func newObjectReaderOf(body io.Reader, object Object, maxBytes, maxLines int) *ObjectReader {
 	r := NewObjectReader(body, object, testOptions())
-	r.pieces.maxBytes, r.pieces.maxLines = maxBytes, maxLines
+	r.pieces.maxBytes, r.pieces.maxRecords = maxBytes, maxLines
 	return r
 }
 
@@ -513,7 +557,7 @@ func wantLines(content string) (lines []string) {
 
 // A batch that was changed comes again as it was, and the object goes on after it.
 func TestObjectAgain(t *testing.T) {
-	content := strings.Repeat("some line\n\n", 3*maxPieceLines)
+	content := strings.Repeat("some line\n\n", 3*maxPieceRecords)
 	read := func(again bool) (lines []string, ids []ID) {
 		r := NewObjectReader(strings.NewReader(content), Object{Bucket: "b", Key: "k", ETag: "e", Skip: 10}, testOptions())
 		defer r.Close()
@@ -533,7 +577,7 @@ func TestObjectAgain(t *testing.T) {
 	}
 	lines, ids := read(false)
 	linesAgain, idsAgain := read(true)
-	assert.Len(t, lines, 3*maxPieceLines-10)
+	assert.Len(t, lines, 3*maxPieceRecords-10)
 	assert.Equal(t, lines, linesAgain)
 	assert.Equal(t, ids, idsAgain)
 }

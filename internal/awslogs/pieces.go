@@ -4,7 +4,6 @@
 package awslogs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +12,11 @@ import (
 	"github.com/awsloki/awsloki/internal/decompress"
 )
 
-// What a piece of a stream has at most, unless it is one long line. Another number here makes pieces that are delivered
+// What a piece of a stream has at most, unless it is one long record. Another number here makes pieces that are delivered
 // again over an update of the collector unknown to it.
 const (
-	maxPieceBytes = 1 << 20
-	maxPieceLines = 4096
+	maxPieceBytes   = 1 << 20
+	maxPieceRecords = 4096
 )
 
 // firstBufferBytes is where the buffer begins, since most objects are small.
@@ -26,26 +25,29 @@ const firstBufferBytes = 64 << 10
 // maxEmptyReads is how often a reader may return neither bytes nor an error, as in bufio.
 const maxEmptyReads = 100
 
-// pieceReader cuts a stream into pieces of whole lines. A piece is the lines that end within the next maxBytes, and
-// maxLines of them at most; or else the one line that is longer than that. The last line may lack its newline, and goes
-// with those before it unless it is at the end of maxBytes. So where pieces begin depends on nothing but the stream's bytes.
+// pieceReader cuts a stream into pieces of whole records. A piece is the records that end within the next maxBytes, and
+// maxRecords of them at most; or else the one record that is longer than that. So where pieces begin depends on nothing but
+// the stream's bytes.
 //
 // Its work is linear in the stream, since whatever is moved to another buffer is in the next piece or in the one after.
 type pieceReader struct {
 	src io.Reader
-	// maxBytes and maxLines are constants but for tests.
-	maxBytes, maxLines int
-	// maxLine is how long a line may be, with its newline.
-	maxLine int64
-	// reserve is asked for what a long line takes beyond maxBytes. Nil: nobody is asked.
+	// framer finds the records.
+	framer framer
+	// maxBytes and maxRecords are constants but for tests.
+	maxBytes, maxRecords int
+	// maxRecord is how long a record may be, with what ends it.
+	maxRecord int64
+	// reserve is asked for what a long record takes beyond maxBytes. Nil: nobody is asked.
 	reserve func(bytes int64) error
 
 	buf []byte
 	// kept says whether somebody has pieces of buf, which then may not be written over.
 	kept bool
-	// rest is the end of buf, what was read and is in no piece yet, and newlines is how many are in it.
-	rest     []byte
-	newlines int
+	// rest is the end of buf: what was read and is in no piece yet.
+	rest []byte
+	// frames has those of the piece at hand.
+	frames []frame
 	// largest is the size of the largest buffer there was.
 	largest int
 	// err is what src ended with.
@@ -54,112 +56,122 @@ type pieceReader struct {
 
 // piece is a part of a stream.
 type piece struct {
-	// data holds whole lines with their newlines.
+	// data holds whole records, and what stands between them.
 	data []byte
-	// lines is how many there are, of any length.
-	lines int
+	// frames says where in data the records are. They are overwritten by the next piece.
+	frames []frame
 }
 
 func newPieceReader(src io.Reader, opts Options) *pieceReader {
 	return &pieceReader{
-		src:      src,
-		maxBytes: maxPieceBytes,
-		maxLines: maxPieceLines,
-		maxLine:  min(max(opts.MaxDecodedBytes, 0), math.MaxInt64-1),
-		reserve:  opts.Reserve,
+		src:        src,
+		framer:     &lineFramer{},
+		maxBytes:   maxPieceBytes,
+		maxRecords: maxPieceRecords,
+		maxRecord:  min(max(opts.MaxDecodedBytes, 0), math.MaxInt64-1),
+		reserve:    opts.Reserve,
 	}
 }
 
-// next returns the next piece, which is the caller's until the next call, or for good if it calls keep. The error is
-// io.EOF at the end, or what the stream or reserve returned, or it has decompress.ErrTooLarge in its chain. The whole
-// lines before an error are returned first if the stream has it at that place whenever it is read: else they would be in
-// another piece when it is read again.
-func (r *pieceReader) next() (piece, error) {
-	window := int(min(int64(r.maxBytes), r.maxLine))
-	for len(r.rest) < window && r.newlines < r.maxLines && r.err == nil {
+// peek returns the next n bytes, or one more than a record may have if those are fewer, or all up to the end or an error,
+// and leaves them where they are. The error is that of reserve, or one that the stream may have at another place when it
+// is read again.
+func (r *pieceReader) peek(n int) ([]byte, error) {
+	n = int(min(int64(n), r.maxRecord+1))
+	for len(r.rest) < n && r.err == nil {
 		if err := r.fill(); err != nil {
-			return piece{}, err
+			return nil, err
 		}
 	}
-	if len(r.rest) < window && r.newlines < r.maxLines && !r.ended() && !errors.Is(r.err, decompress.ErrCorrupt) {
-		return piece{}, r.err
+	if len(r.rest) < n && r.failed() {
+		return nil, r.err
 	}
-	if p := firstLines(r.rest[:min(len(r.rest), window)], r.maxLines); p.lines > 0 {
-		if p.lines < r.maxLines && len(r.rest) < window && r.ended() {
-			p = r.withLastLine(p)
-		}
-		return r.cut(p), nil
+	return r.rest[:min(n, len(r.rest))], nil
+}
+
+// next returns the next piece, whose data is the caller's until the next call, or for good if it calls keep. It may have
+// no records. The error is io.EOF at the end, or what the stream, the framer or reserve returned, or it has
+// decompress.ErrTooLarge in its chain. The whole records before an error are returned first if the stream has it at that
+// place whenever it is read: else they would be in another piece when it is read again.
+func (r *pieceReader) next() (piece, error) {
+	size, err := r.frame()
+	if size == 0 && err == nil {
+		size, err = r.longRecord()
 	}
-	n, err := r.longLine()
-	if err != nil {
+	if size == 0 {
 		return piece{}, err
 	}
-	return r.cut(piece{r.rest[:n], 1}), nil
+	p := piece{r.rest[:size:size], r.frames}
+	r.rest = r.rest[size:]
+	return p, nil
 }
 
 // ended says whether there is nothing to come after rest.
 func (r *pieceReader) ended() bool { return errors.Is(r.err, io.EOF) }
 
+// failed says whether the stream has ended with an error that it may have at another place another time.
+func (r *pieceReader) failed() bool {
+	return r.err != nil && !r.ended() && !errors.Is(r.err, decompress.ErrCorrupt)
+}
+
 // keep leaves the piece that was returned last to the caller: nothing is written to it any more.
 func (r *pieceReader) keep() { r.kept = true }
 
-// firstLines returns the lines that end within data, or the first limit of them.
-func firstLines(data []byte, limit int) piece {
-	n, lines := 0, 0
-	for lines < limit {
-		i := bytes.IndexByte(data[n:], '\n')
-		if i < 0 {
-			break
+// frame finds the records of the next piece, and returns its size: zero if not even one record ends within maxBytes. An
+// error that comes with a size is one that comes again when the piece is taken.
+func (r *pieceReader) frame() (size int, err error) {
+	window := int(min(int64(r.maxBytes), r.maxRecord))
+	r.frames = r.frames[:0]
+	for len(r.frames) < r.maxRecords {
+		whole := len(r.rest) < window // else there may be more to come, or too much
+		n, err := r.nextFrame(size, min(len(r.rest), window), whole && r.ended())
+		switch {
+		case err != nil:
+			return size, err
+		case n > 0:
+			size += n
+		case !whole:
+			return size, nil
+		case r.failed():
+			return 0, r.err
+		case r.err != nil:
+			return size, r.err
+		default:
+			if err := r.fill(); err != nil {
+				return 0, err
+			}
 		}
-		n += i + 1
-		lines++
 	}
-	return piece{data[:n], lines}
+	return size, nil
 }
 
-// withLastLine adds the line without newline that the stream may end with.
-func (r *pieceReader) withLastLine(p piece) piece {
-	if len(r.rest) > len(p.data) {
-		p.lines++
+// nextFrame adds the record that rest has from start on, up to end. It returns how many bytes that takes, zero if the
+// record does not end there.
+func (r *pieceReader) nextFrame(start, end int, ended bool) (n int, err error) {
+	f, n, err := r.framer.next(r.rest[start:end], ended)
+	if f.end > f.start {
+		r.frames = append(r.frames, frame{start + f.start, start + f.end, f.number})
 	}
-	p.data = r.rest
-	return p
+	return n, err
 }
 
-// longLine returns the length of the line that rest begins with, and reads up to its end.
-func (r *pieceReader) longLine() (int, error) {
-	searched := 0
+// longRecord finds the one record that rest begins with, and reads up to its end.
+func (r *pieceReader) longRecord() (size int, err error) {
 	for {
-		if i := bytes.IndexByte(r.rest[searched:], '\n'); i >= 0 {
-			searched += i + 1
-			break
-		}
-		searched = len(r.rest)
-		if r.ended() && searched > 0 || int64(searched) > r.maxLine {
-			break
-		}
-		if r.err != nil {
+		end := int(min(int64(len(r.rest)), r.maxRecord))
+		n, err := r.nextFrame(0, end, end == len(r.rest) && r.ended())
+		switch {
+		case n > 0 || err != nil:
+			return n, err
+		case int64(len(r.rest)) > r.maxRecord:
+			return 0, fmt.Errorf("%w: it is longer than %d bytes", decompress.ErrTooLarge, r.maxRecord)
+		case r.err != nil:
 			return 0, r.err
 		}
 		if err := r.fill(); err != nil {
 			return 0, err
 		}
 	}
-	if int64(searched) > r.maxLine {
-		return 0, fmt.Errorf("%w: it is longer than %d bytes", decompress.ErrTooLarge, r.maxLine)
-	}
-	return searched, nil
-}
-
-// cut takes p off rest.
-func (r *pieceReader) cut(p piece) piece {
-	r.rest = r.rest[len(p.data):]
-	r.newlines -= p.lines
-	if len(r.rest) == 0 {
-		r.newlines = 0 // the last line may have had none
-	}
-	p.data = p.data[:len(p.data):len(p.data)]
-	return p
 }
 
 // fill adds to rest what one read of src gives. Its error is that of reserve only; src's is in r.err.
@@ -176,7 +188,6 @@ func (r *pieceReader) fill() error {
 			continue
 		}
 		r.rest = r.rest[:have+n]
-		r.newlines += bytes.Count(r.rest[have:], []byte{'\n'})
 		r.err = err
 		return nil
 	}
@@ -200,18 +211,18 @@ func (r *pieceReader) makeRoom() error {
 	return nil
 }
 
-// bufferSize is that of the buffer that rest is to go to: larger than rest. A line that is longer than maxBytes doubles
-// it, up to the one byte more than maxLine that shows a line to be too long.
+// bufferSize is that of the buffer that rest is to go to: larger than rest. A record that is longer than maxBytes
+// doubles it, up to the one byte more than maxRecord that shows a record to be too long.
 func (r *pieceReader) bufferSize() int {
-	have, usual := int64(len(r.rest)), min(int64(r.maxBytes), r.maxLine+1)
+	have, usual := int64(len(r.rest)), min(int64(r.maxBytes), r.maxRecord+1)
 	switch {
 	case r.buf == nil:
 		return int(min(usual, firstBufferBytes))
 	case have < usual:
 		return int(usual)
-	case 2*have < r.maxLine:
+	case 2*have < r.maxRecord:
 		return int(2 * have)
 	default:
-		return int(r.maxLine + 1)
+		return int(r.maxRecord + 1)
 	}
 }

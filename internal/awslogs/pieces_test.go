@@ -18,7 +18,7 @@ import (
 )
 
 func TestObjectPieces(t *testing.T) {
-	tiny := strings.Repeat("a\n", maxPieceLines)
+	tiny := strings.Repeat("a\n", maxPieceRecords)
 	wide := strings.Repeat(strings.Repeat("w", 1023)+"\n", maxPieceBytes>>10)
 	long := strings.Repeat("l", maxPieceBytes) + "\n"
 	for name, tt := range map[string]struct {
@@ -39,7 +39,7 @@ func TestObjectPieces(t *testing.T) {
 		"as long as a piece":                 {long[1:] + "b\n", []int{maxPieceBytes, 2}},
 		"long lines between":                 {"a\n" + long + "b\n" + long + long + "c\n", []int{2, len(long), 2, len(long), len(long), 2}},
 		"tiny, wide, long, tiny":             {tiny + wide + long + tiny, []int{len(tiny), len(wide), len(long), len(tiny)}},
-		"a piece of empty lines between":     {"a\n" + strings.Repeat("\n", 2*maxPieceLines) + "b\n", []int{maxPieceLines + 1, 3}},
+		"a piece of empty lines between":     {"a\n" + strings.Repeat("\n", 2*maxPieceBytes) + "b\n", []int{maxPieceBytes, 4}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := testOptions()
@@ -165,8 +165,8 @@ func heldMemory() (stats runtime.MemStats) {
 // are, and skipped ones take none.
 func TestObjectWorkIsLinear(t *testing.T) {
 	const size = 16 << 20
-	tiny := strings.Repeat("\n", maxPieceLines+10)
-	almost := strings.Repeat("x", maxPieceBytes-maxPieceLines) + "\n"
+	tiny := strings.Repeat("\n", maxPieceRecords+10)
+	almost := strings.Repeat("x", maxPieceBytes-maxPieceRecords) + "\n"
 	opts := testOptions()
 	opts.MaxDecodedBytes = 64 << 20
 	for name, text := range map[string]string{
@@ -174,7 +174,7 @@ func TestObjectWorkIsLinear(t *testing.T) {
 		"empty and long": tiny + almost,
 		"long by a bit":  strings.Repeat("x", maxPieceBytes) + "\n",
 		"half":           strings.Repeat("x", maxPieceBytes/2) + "\n",
-		"tiny and long":  strings.Repeat("a\n", maxPieceLines-1) + almost,
+		"tiny and long":  strings.Repeat("a\n", maxPieceRecords-1) + almost,
 		"wide":           strings.Repeat("x", 131) + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {

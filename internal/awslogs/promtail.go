@@ -10,6 +10,8 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/awsloki/awsloki/internal/awslogs/s3log"
 )
 
 // Labels that lambda-promtail sets (its pkg/main.go, cw.go, kinesis.go and s3.go).
@@ -154,9 +156,15 @@ func (s *streamAttributes) setExtra(name, value string) {
 }
 
 // setSource sets the load balancer, distribution, web ACL and so on. What lambda-promtail takes for the source of
-// CloudTrail is another random name for every object.
+// CloudTrail is another random name for every object, and for GuardDuty it has none.
 func (s *streamAttributes) setSource(source string) {
-	if source == "" || s.logType == "s3_cloudtrail" {
+	switch s.logType {
+	case "s3_cloudtrail":
+		source = string(s3log.CloudTrail)
+	case "s3_guardduty":
+		source = string(s3log.GuardDuty)
+	}
+	if source == "" {
 		return
 	}
 	s.attrs.PutStr(AttributeLogSource, source)
@@ -179,7 +187,9 @@ func lambdaPromtailType(logType string) string {
 	case "kinesis": // messages of CloudWatch Logs that came by way of Kinesis
 		return TypeCloudWatch
 	case "s3_access":
-		return logType
+		return string(s3log.S3Access)
+	case "s3_msk":
+		return string(s3log.MSKBroker)
 	}
 	return strings.TrimPrefix(logType, "s3_")
 }

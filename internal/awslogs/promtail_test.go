@@ -51,11 +51,13 @@ func TestSetStreamAttributes(t *testing.T) {
 		map[string]any{"cloud.provider": "aws", "cloud.account.id": "123456789012", "aws.log.type": "s3_access", "aws.log.source": "my-bucket", "service.name": "my-bucket"})
 	// Neither a name that is another one for each object, nor an owner that is none, nor an empty source.
 	f(map[string]string{"__aws_log_type": "s3_cloudtrail", "__aws_s3_cloudtrail": "4jhzXFO2Jlvu2b3y", "__aws_s3_cloudtrail_owner": "123456789012"},
-		map[string]any{"cloud.provider": "aws", "cloud.account.id": "123456789012", "aws.log.type": "cloudtrail"})
+		map[string]any{"cloud.provider": "aws", "cloud.account.id": "123456789012", "aws.log.type": "cloudtrail", "aws.log.source": "cloudtrail", "service.name": "cloudtrail"})
 	f(map[string]string{"__aws_log_type": "s3_cloudfront", "__aws_s3_cloudfront": "E2K2LNL5N3WR51", "__aws_s3_cloudfront_owner": "prefix"},
 		map[string]any{"cloud.provider": "aws", "aws.log.type": "cloudfront", "aws.log.source": "E2K2LNL5N3WR51", "service.name": "E2K2LNL5N3WR51"})
 	f(map[string]string{"__aws_log_type": "s3_guardduty", "__aws_s3_guardduty": "", "__aws_s3_guardduty_owner": "123456789012"},
-		map[string]any{"cloud.provider": "aws", "cloud.account.id": "123456789012", "aws.log.type": "guardduty"})
+		map[string]any{"cloud.provider": "aws", "cloud.account.id": "123456789012", "aws.log.type": "guardduty", "aws.log.source": "guardduty", "service.name": "guardduty"})
+	f(map[string]string{"__aws_log_type": "s3_msk", "__aws_s3_msk": ""},
+		map[string]any{"cloud.provider": "aws", "aws.log.type": "msk_broker"})
 
 	// The operator's extra labels, whichever comes first.
 	for range 20 {
