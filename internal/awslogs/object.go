@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/awsloki/awsloki/internal/awslogs/parquetlines"
 	"github.com/awsloki/awsloki/internal/awslogs/s3log"
 	"github.com/awsloki/awsloki/internal/decompress"
 	"github.com/awsloki/awsloki/internal/jsonscan"
@@ -84,7 +85,7 @@ type position struct {
 // A line ends with LF or CRLF, the last one also without. Empty lines are no records, and neither are those that name the
 // fields of others.
 //
-// Of opts, MaxDecodedBytes is the most that one record may have, with what ends it. Reserve is asked once for what one
+// Of opts, MaxDecodedBytes is the most that one record may have, with what ends it, and the most that a Parquet file may. Reserve is asked once for what one
 // piece takes, at the first call of Next, and again only for pieces that take more than all before them.
 func NewObjectReader(body io.Reader, object Object, opts Options) *ObjectReader {
 	object.ETag = strings.TrimSuffix(strings.TrimPrefix(object.ETag, `"`), `"`)
@@ -116,7 +117,8 @@ func NewObjectReader(body io.Reader, object Object, opts Options) *ObjectReader 
 // The error is io.EOF at the end, also if there are no more records than Skip. Any other error says at which line or
 // record the object ends early, and the next call returns it again. It has in its chain: decompress.ErrTooLarge, if the
 // record is too long; what opts.Reserve returned; decompress.ErrCorrupt, if the gzip stream, or the array that the records
-// are in, is broken or cut short; or else what body returned. The whole records before the error are returned first, by
+// are in, or the Parquet file is broken or cut short; errors.ErrUnsupported, if the Parquet file has something in it that
+// is not known; or else what body returned. The whole records before the error are returned first, by
 // calls before; of those before an error of body's, only whole pieces, since it will not end there another time.
 func (r *ObjectReader) Next() (Batch, error) {
 	if r.err == nil && !r.begun {
@@ -145,8 +147,8 @@ func (r *ObjectReader) Next() (Batch, error) {
 
 // placed says where in the object something went wrong.
 func (r *ObjectReader) placed(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.EOF
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
 	}
 	what, number := r.pieces.framer.place()
 	return fmt.Errorf("%s %d: %w", what, number, err)
@@ -199,6 +201,32 @@ func (r *ObjectReader) begin() error {
 	}
 	r.pieces.framer = newFramer(r.log)
 	r.parse = r.log.NewParser()
+	if r.log.Framing == s3log.Parquet {
+		return r.placed(r.openParquet())
+	}
+	return nil
+}
+
+// openParquet has the rows of a Parquet file take the place of its bytes, as lines of JSON. What there is to know about
+// its rows stands at its end, and so all of it has to be in memory.
+func (r *ObjectReader) openParquet() error {
+	limit := r.pieces.maxRecord
+	file, err := r.pieces.peek(int(limit + 1))
+	switch {
+	case err != nil:
+		return err
+	case int64(len(file)) > limit:
+		return fmt.Errorf("%w: the Parquet file is longer than %d bytes", decompress.ErrTooLarge, limit)
+	case !r.pieces.ended():
+		return r.pieces.err
+	}
+	rows, err := parquetlines.NewReader(bytes.NewReader(file), int64(len(file)), parquetlines.Options{
+		Reserve: r.opts.Reserve, MaxRowBytes: limit, MaxPageBytes: limit,
+	})
+	if err != nil {
+		return err
+	}
+	r.pieces = newPieceReader(rows, r.opts)
 	return nil
 }
 
