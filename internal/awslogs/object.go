@@ -169,6 +169,9 @@ func (r *ObjectReader) Again() Batch {
 // Records is how many records the object has up to here, those that were skipped among them.
 func (r *ObjectReader) Records() int { return r.record }
 
+// NoLog says whether the object is known to be no log. It is known when Next has returned io.EOF.
+func (r *ObjectReader) NoLog() bool { return r.log.Framing == s3log.NoRecords }
+
 // Close gives back what the reader holds. It does not close body. Next returns fs.ErrClosed from then on, unless the
 // object has ended before. It may be called again.
 func (r *ObjectReader) Close() {

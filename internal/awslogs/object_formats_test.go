@@ -160,10 +160,12 @@ func TestObjectAgainWithHeader(t *testing.T) {
 func TestObjectNoLog(t *testing.T) {
 	for _, name := range []string{"cloudtrail_digest", "elb_test"} {
 		body := bytes.NewReader(bytes.Repeat([]byte("x"), 1<<20))
-		pieces, err := readObject(body, sampleObject(name), testOptions())
+		r := NewObjectReader(body, sampleObject(name), testOptions())
+		pieces, err := readAllOf(r)
 		require.NoError(t, err)
 		assert.Empty(t, pieces)
 		assert.Positive(t, body.Len())
+		assert.True(t, r.NoLog())
 		_, err = readObject(bytes.NewReader([]byte("\x1f\x8bbroken")), sampleObject(name), testOptions())
 		require.NoError(t, err)
 	}

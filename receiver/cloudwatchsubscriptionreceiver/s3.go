@@ -66,6 +66,9 @@ func (x *exchange) takePieces(object awslogs.Object, opts awslogs.Options) (acce
 	for patience := time.Duration(0); ; patience = x.receiver.piecePatience {
 		piece, err := reader.Next()
 		if errors.Is(err, io.EOF) {
+			if reader.NoLog() {
+				x.count(outcomeNoLog, tally{documents: 1})
+			}
 			return reader.Records(), nil // which are fewer than were to be skipped, if those were too many
 		}
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +23,11 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+
+	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/metadatatest"
 )
 
 const testObject = "?bucket=logs&key=a%2Fb+c.log&region=eu-west-1&etag=%229bb58f26192e4ba00f01e2e7b136bbd8%22&event_time=2026-10-12T08:27:20.123Z"
@@ -224,6 +230,40 @@ func TestObjectBroken(t *testing.T) {
 	f(append(whole, "more than ten bytes"...), nil, 400, "invalid header")
 	long := append(numbered(lines), bytes.Repeat([]byte("x"), 3<<20)...)
 	f(long, func(c *Config) { c.MaxDecodedBytes = 2 << 20 }, 413, "input too large")
+}
+
+// objectOf is the query of an object with this key.
+func objectOf(key string) string {
+	return "?" + url.Values{"bucket": {"logs"}, "key": {key}, "etag": {"e"}}.Encode()
+}
+
+// CloudTrail's records before the place where the array is cut short are taken, and the sender is told how many.
+func TestObjectArrayCutShort(t *testing.T) {
+	const key = "AWSLogs/123456789012/CloudTrail/us-east-1/2022/01/24/123456789012_CloudTrail_us-east-1_20220124T0000Z_4jhzXFO2Jlvu2b3y.json.gz"
+	sink := new(consumertest.LogsSink)
+	s := startReceiver(t, sink, nil, nil, componenttest.NewNopHost())
+	resp, text := s.object(bytes.NewReader(compress(t, []byte(`{"Records":[{"eventTime":"2022-01-24T00:00:01Z"},{"eventTime":"2022-01-24T00:00:02Z"},`))), objectOf(key))
+	assert.Equal(t, http.StatusBadRequest, resp.StatusCode)
+	assert.JSONEq(t, `{"accepted":2,"error":"record 3: corrupt: the array of records is cut short"}`, text)
+	assert.Equal(t, 2, sink.LogRecordCount())
+}
+
+// What is known to be no log is passed over, and counted.
+func TestObjectNoLog(t *testing.T) {
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
+	s := startReceiver(t, consumertest.NewErr(errors.New("not to be called")), nil, tel, componenttest.NewNopHost())
+	for _, key := range []string{
+		"AWSLogs/123456789012/ELBAccessLogTestFile",
+		"AWSLogs/123456789012/CloudTrail-Digest/us-east-2/2020/08/17/123456789012_CloudTrail-Digest_us-east-2_trail_us-east-2_20200817T150131Z.json.gz",
+	} {
+		resp, text := s.object(strings.NewReader(`{"logFiles":[]}`), objectOf(key))
+		assert.Equal(t, http.StatusOK, resp.StatusCode)
+		assert.JSONEq(t, `{"accepted":0}`, text)
+	}
+	metadatatest.AssertEqualReceiverCloudwatchsubscriptionDocuments(t, tel, []metricdata.DataPoint[int64]{{Value: 2, Attributes: attribute.NewSet(
+		attribute.String("receiver", s.id), attribute.String("input", "s3"), attribute.String("outcome", "no_log"),
+	)}}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 }
 
 // An object may take longer than requests may, as long as something arrives.

@@ -8,6 +8,7 @@ const (
 	outcomeAccepted  = "accepted"
 	outcomeRepeated  = "repeated"
 	outcomeExcluded  = "excluded"
+	outcomeNoLog     = "no_log"
 	outcomePostponed = "postponed"
 	outcomeRefused   = "refused"
 )
