@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/awsloki/awsloki/internal/decompress"
+	"github.com/awsloki/awsloki/internal/jsonscan"
 )
 
 // documentFramer takes each line for a record, or each of the JSON objects that it is made of: Firehose writes records one
@@ -18,7 +19,7 @@ type documentFramer struct {
 	// has no newline.
 	line, searched int
 	// object is what the line at hand begins with, and closed is where it ends. Zero: not known yet.
-	object extent
+	object jsonscan.Extent
 	closed int
 	// records is how many there were.
 	records int
@@ -39,7 +40,7 @@ func (d *documentFramer) next(data []byte, ended bool) (f frame, n int, err erro
 	line, whole := d.findLine(data, ended)
 	if data[start] == '{' {
 		if d.closed == 0 {
-			d.closed = start + d.object.scan(line[start:], false)
+			d.closed = start + d.object.Value(line[start:])
 		}
 		if d.closed > start {
 			switch next := d.closed + leadingSpace(line[d.closed:]); {
@@ -82,7 +83,7 @@ func (d *documentFramer) take(start, end, n int) (frame, int, error) {
 
 func (d *documentFramer) pass(n int) {
 	d.line, d.searched = max(d.line-n, 0), max(d.searched-n, 0)
-	d.object, d.closed = extent{}, 0
+	d.object, d.closed = jsonscan.Extent{}, 0
 }
 
 func (d *documentFramer) place() (what string, number int) { return "record", d.records + 1 }
@@ -92,7 +93,7 @@ func (d *documentFramer) place() (what string, number int) { return "record", d.
 type arrayFramer struct {
 	part arrayPart
 	// value is the element at hand, or what is behind the array.
-	value extent
+	value jsonscan.Extent
 	// records is how many there were.
 	records int
 }
@@ -123,8 +124,8 @@ func (a *arrayFramer) next(data []byte, ended bool) (f frame, n int, err error) 
 	case inArray:
 		f, n, err = a.element(data)
 	case behindArray:
-		if n = a.value.scan(data, false); n > 0 {
-			a.part, a.value = beforeArray, extent{}
+		if n = a.value.Value(data); n > 0 {
+			a.part, a.value = beforeArray, jsonscan.Extent{}
 		}
 	}
 	if n == 0 && err == nil && ended {
@@ -161,14 +162,14 @@ func (a *arrayFramer) element(data []byte) (f frame, n int, err error) {
 	}
 	switch data[0] {
 	case ']':
-		a.part, a.value = behindArray, extent{depth: 1}
+		a.part, a.value = behindArray, jsonscan.Extent{Depth: 1}
 		return frame{}, len("]"), nil
 	case '}':
 		return frame{}, 0, errNoElement
 	}
-	n = a.value.scan(data, true)
+	n = a.value.Element(data)
 	if n > 0 {
-		a.value = extent{}
+		a.value = jsonscan.Extent{}
 		a.records++
 		f = frame{0, len(bytes.TrimRight(data[:n], jsonSpace)), a.records}
 	}
@@ -176,72 +177,6 @@ func (a *arrayFramer) element(data []byte) (f frame, n int, err error) {
 }
 
 func (a *arrayFramer) place() (what string, number int) { return "record", a.records + 1 }
-
-// extent finds where a JSON value ends, in one pass that goes on as more of it comes. It goes by brackets and strings
-// alone, so that a value that is broken within ends where it would if it were not.
-type extent struct {
-	// pos is how much was seen.
-	pos int
-	// depth is how many brackets are open.
-	depth int
-	// text is where the string at hand begins, behind its quotation mark. Zero: there is none.
-	text int
-}
-
-// scan returns the size of the value that data begins with: up to the bracket that closes it, or, for an element of an
-// array, up to the comma or the bracket behind it. Zero: it does not end in data.
-func (x *extent) scan(data []byte, element bool) (size int) {
-	for x.pos < len(data) {
-		if x.text > 0 {
-			if !x.endText(data) {
-				return 0
-			}
-			continue
-		}
-		switch data[x.pos] {
-		case '"':
-			x.text = x.pos + 1
-		case '{', '[':
-			x.depth++
-		case ',':
-			if x.depth == 0 && element {
-				return x.pos
-			}
-		case '}', ']':
-			if x.depth == 0 {
-				return x.pos
-			}
-			x.depth--
-			if x.depth == 0 && !element {
-				return x.pos + 1
-			}
-		}
-		x.pos++
-	}
-	return 0
-}
-
-// endText goes on behind the end of the string at hand, and says whether data has it.
-func (x *extent) endText(data []byte) bool {
-	x.pos = max(x.pos, x.text)
-	for {
-		i := bytes.IndexByte(data[x.pos:], '"')
-		if i < 0 {
-			x.pos = len(data)
-			return false
-		}
-		quote := x.pos + i
-		x.pos = quote + 1
-		before := quote
-		for before > x.text && data[before-1] == '\\' {
-			before--
-		}
-		if (quote-before)%2 == 0 { // else it is escaped
-			x.text = 0
-			return true
-		}
-	}
-}
 
 // jsonSpace is the white space of RFC 8259, section 2.
 const jsonSpace = " \t\r\n"

@@ -20,8 +20,9 @@ func FuzzScanner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := New(bytes.Clone(data))
 		skipped := s.Skip()
-		if json.Valid(data) && skipped != nil {
-			require.ErrorContains(t, skipped, "nested more than")
+		if json.Valid(data) {
+			require.NoError(t, skipped)
+			assert.True(t, s.Done())
 		}
 		s = New(bytes.Clone(data))
 		got, err := s.Str()

@@ -16,13 +16,10 @@ import (
 	"unsafe"
 )
 
-// maxDepth bounds the nesting of values that are passed over.
-const maxDepth = 128
-
 var errCutShort = errors.New("cut short")
 
-// Scanner reads one buffer. It is strict about structure, and lenient about what it passes over and about characters
-// within strings: those it hands on as they are.
+// Scanner reads one buffer. It is strict about the structure of what it reads, and lenient about what it passes over and
+// about characters within strings: those it hands on as they are.
 //
 // Strings are not copied: they are unescaped in place and alias the buffer. Whoever scans a buffer gives it away, unless
 // only Key, Raw and Skip are used, which leave it as it is.
@@ -303,21 +300,21 @@ func (s *Scanner) Integer() (int64, error) {
 	return v, nil
 }
 
-// Skip passes over the value that comes next, whatever it is.
-func (s *Scanner) Skip() error { return s.skipNested(0) }
-
-func (s *Scanner) skipNested(depth int) error {
-	if depth > maxDepth {
-		return s.Errorf("nested more than %d deep", maxDepth)
-	}
+// Skip passes over the value that comes next, whatever it is. Of an object or an array it only looks for the end.
+func (s *Scanner) Skip() error {
 	switch c := s.Peek(); {
 	case c == '"':
 		_, _, err := s.Raw()
 		return err
-	case c == '{':
-		return s.Object(func(string) error { return s.skipNested(depth + 1) })
-	case c == '[':
-		return s.Array(func() error { return s.skipNested(depth + 1) })
+	case c == '{', c == '[':
+		var value Extent
+		size := value.Value(s.buf[s.pos:])
+		if size == 0 {
+			s.pos = len(s.buf)
+			return s.expected("the end of an object or an array")
+		}
+		s.pos += size
+		return nil
 	case c == '-' || '0' <= c && c <= '9':
 		for s.pos < len(s.buf) && bytes.IndexByte([]byte("+-.0123456789Ee"), s.buf[s.pos]) >= 0 {
 			s.pos++

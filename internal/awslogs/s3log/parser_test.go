@@ -148,17 +148,17 @@ func TestNothingIsSaid(t *testing.T) {
 	}
 }
 
-// Nested values are passed over as far as jsonscan goes, and no further.
+// Nested values are passed over, however deep they are.
 func TestDeepNesting(t *testing.T) {
 	for _, brackets := range []string{"[]", "{}"} {
-		for depth, want := range map[int]string{100: "2023-05-19T07:44:30Z", 1 << 20: ""} {
+		for _, depth := range []int{100, 1 << 20} {
 			open := brackets[:1]
 			if open == "{" {
 				open = `{"a":`
 			}
 			nested := strings.Repeat(open, depth) + "1" + strings.Repeat(brackets[1:], depth)
 			record := []byte(`{"a":` + nested + `,"eventTime":"2023-05-19T07:44:30Z"}`)
-			assert.Equal(t, nanos(t, want), Object{Type: CloudTrail}.NewParser()(record).Time, "%s %d", brackets, depth)
+			assert.Equal(t, nanos(t, "2023-05-19T07:44:30Z"), Object{Type: CloudTrail}.NewParser()(record).Time, "%s %d", brackets, depth)
 		}
 	}
 }
