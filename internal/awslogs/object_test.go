@@ -231,7 +231,7 @@ func TestObjectIDs(t *testing.T) {
 
 func describe(pieces []Batch) (ids []string) {
 	for _, p := range pieces {
-		ids = append(ids, fmt.Sprintf("%x %d %d", p.Documents[0].ID, p.Documents[0].Records, p.DecodedBytes))
+		ids = append(ids, fmt.Sprintf("%x %d", p.Documents, p.DecodedBytes))
 	}
 	return ids
 }
