@@ -3,11 +3,7 @@
 
 package jsonscan
 
-import (
-	"bytes"
-	"encoding/binary"
-	"math/bits"
-)
+import "bytes"
 
 // Extent finds where a JSON value ends, in one pass that goes on as more of it comes. It goes by brackets and strings
 // alone, whatever kind a bracket is, so that a value that is broken within ends where it would if it were not. The zero
@@ -40,74 +36,47 @@ const (
 var structure = [256]byte{'{': opens, '[': opens, '}': closes, ']': closes, ',': separates, '"': quotes}
 
 func (x *Extent) scan(data []byte, element bool) (size int) {
-	pos, depth := x.pos, x.Depth
-	if x.text > 0 {
-		pos = x.endText(data, pos)
-	}
-	for uint(pos) < uint(len(data)) {
-		switch structure[data[pos]] {
-		case quotes:
-			x.text = pos + 1
-			pos = x.endText(data, pos+1)
+	pos, depth, text := x.pos, x.Depth, x.text
+	for pos < len(data) {
+		if text > 0 {
+			i := bytes.IndexByte(data[pos:], '"')
+			if i < 0 {
+				pos = len(data)
+				break
+			}
+			pos += i
+			if data[pos-1] != '\\' || backslashes(data[text:pos])%2 == 0 {
+				text = 0
+			}
+			pos++
 			continue
+		}
+		kind := structure[data[pos]]
+		pos++
+		switch kind {
+		case quotes:
+			text = pos
 		case opens:
 			depth++
 		case separates:
 			if depth == 0 && element {
-				return pos
+				return pos - 1
 			}
 		case closes:
 			if depth == 0 {
-				return pos
+				return pos - 1
 			}
 			depth--
 			if depth == 0 && !element {
-				return pos + 1
+				return pos
 			}
 		}
-		pos++
 	}
-	x.pos, x.Depth = pos, depth
+	x.pos, x.Depth, x.text = pos, depth, text
 	return 0
 }
 
-// endText returns what is behind the string at hand, which has no end before from. That is the end of data if the string
-// goes on.
-func (x *Extent) endText(data []byte, from int) (pos int) {
-	for {
-		quote := indexQuote(data, from)
-		if quote < 0 {
-			return len(data)
-		}
-		before := quote
-		for before > x.text && data[before-1] == '\\' {
-			before--
-		}
-		from = quote + 1
-		if (quote-before)%2 == 0 { // else it is escaped
-			x.text = 0
-			return from
-		}
-	}
-}
-
-// indexQuote returns where the first quotation mark of data is, from from on. -1: nowhere. Most strings are short: words
-// of eight bytes are faster for them than a call is.
-func indexQuote(data []byte, from int) int {
-	const ones, tops, marks = 0x0101010101010101, 0x8080808080808080, '"' * 0x0101010101010101
-	for range 4 {
-		if len(data)-from < 8 {
-			break
-		}
-		word := binary.LittleEndian.Uint64(data[from:]) ^ marks
-		if zero := (word - ones) &^ word & tops; zero != 0 { // the lowest bit that is set is of a byte that is zero
-			return from + bits.TrailingZeros64(zero)/8
-		}
-		from += 8
-	}
-	i := bytes.IndexByte(data[from:], '"')
-	if i < 0 {
-		return -1
-	}
-	return from + i
+// backslashes is how many data ends with. An odd number of them escapes what comes next.
+func backslashes(data []byte) int {
+	return len(data) - len(bytes.TrimRight(data, `\`))
 }
