@@ -184,7 +184,11 @@ func TestS3AccessLogsExample(t *testing.T) {
 	for _, f := range s3Formats {
 		lines += len(p.postObjects(f))
 	}
-	p.await(`{source=~".+"}`, lines)
+	// A status of something else is no label.
+	clb := p.started.UTC().Format("2006-01-02T15:04:05.000000Z") + ` my-loadbalancer 192.168.131.39:2817 10.0.0.1:80 0.000086 0.001048 0.001337 503 503 0 57 "GET https://www.example.com:443/ HTTP/1.1" "curl/7.38.0" - -`
+	got := p.send(http.MethodPost, objectURL("AWSLogs/123456789012/elasticloadbalancing/us-west-2/2014/02/15/123456789012_elasticloadbalancing_us-west-2_my-loadbalancer_20140215T2340Z_172.160.001.192_20sg8hgm.log", 0), []byte(clb), nil)
+	require.Equal(t, http.StatusOK, got.status, got.body)
+	p.await(`{source=~".+"}`, lines+1)
 	series, err := loki.Series(t.Context(), `{source=~".+"}`, p.started.Add(-time.Hour), time.Now().Add(time.Minute))
 	require.NoError(t, err)
 	for _, labels := range series {

@@ -12,51 +12,81 @@ import (
 )
 
 // documentFramer takes each line for a record, or each of the JSON objects that it is made of: Firehose writes records one
-// after another, with what delimits them or without. No object goes on behind a newline, so that a broken one takes no
+// after another, with a newline behind each if it is told to, and else without. No object goes on behind a newline, so that a broken one takes no
 // other with it. Blank lines are no records.
 type documentFramer struct {
+	// blank is how much white space there is known to be before the record at hand.
+	blank int
 	// line is the size of the line at hand with its newline, zero as long as that is not known, and searched is how much
 	// has no newline.
 	line, searched int
-	// object is what the line at hand begins with, and closed is where it ends. Zero: not known yet.
-	object jsonscan.Extent
-	closed int
+	// object is what the line at hand begins with. Its end, and the end of the white space behind that, are zero as long
+	// as they are not known.
+	object          jsonscan.Extent
+	closed, goingOn int
 	// records is how many there were.
 	records int
 }
 
 func (d *documentFramer) next(data []byte, ended bool) (f frame, n int, err error) {
-	start := leadingSpace(data)
-	if n := bytes.LastIndexByte(data[:start], '\n') + 1; n > 0 {
-		d.pass(n)
+	if n := d.passBlank(data, ended); n > 0 {
 		return frame{}, n, nil
 	}
-	if start == len(data) {
-		if ended {
-			n = start
-		}
-		return frame{}, n, nil
+	if d.blank >= len(data) {
+		return frame{}, 0, nil
 	}
 	line, whole := d.findLine(data, ended)
-	if data[start] == '{' {
-		if d.closed == 0 {
-			d.closed = start + d.object.Value(line[start:])
-		}
-		if d.closed > start {
-			switch next := d.closed + leadingSpace(line[d.closed:]); {
-			case next == len(line) && !whole:
-				return frame{}, 0, nil
-			case next == len(line) || line[next] == '{':
-				return d.take(start, d.closed, d.closed)
-			}
-		} else {
-			d.closed = 0
+	if data[d.blank] == '{' && d.findObject(line) {
+		switch {
+		case d.goingOn == len(line) && !whole:
+			return frame{}, 0, nil
+		case d.goingOn == len(line) || line[d.goingOn] == '{':
+			return d.take(d.blank, d.closed, d.closed)
 		}
 	}
 	if !whole {
 		return frame{}, 0, nil
 	}
 	return d.take(0, len(bytes.TrimRight(line, "\r\n")), len(line))
+}
+
+// passBlank returns the size of the blank lines that data begins with, or of all of it if it is blank to its end. White
+// space before a record is left to it, which may be a line.
+func (d *documentFramer) passBlank(data []byte, ended bool) (n int) {
+	if d.blank > len(data) {
+		return 0
+	}
+	known := d.blank
+	d.blank += leadingSpace(data[known:])
+	n = bytes.LastIndexByte(data[known:d.blank], '\n') + 1
+	switch {
+	case n > 0:
+		n += known
+	case d.blank == len(data) && ended:
+		n = len(data)
+	default:
+		return 0
+	}
+	blank := d.blank - n
+	d.pass(n)
+	d.blank = blank
+	return n
+}
+
+// findObject says whether the object ends in line. There may be nothing to know of what is behind it yet.
+func (d *documentFramer) findObject(line []byte) bool {
+	if d.closed == 0 {
+		size := d.object.Value(line[d.blank:])
+		if size == 0 {
+			return false
+		}
+		d.closed = d.blank + size
+		d.goingOn = d.closed
+	}
+	if d.goingOn < len(line) {
+		d.goingOn += leadingSpace(line[d.goingOn:])
+	}
+	return d.goingOn <= len(line)
 }
 
 // findLine returns the line that data begins with, or what there is of it. What is known of it may be from more data than
@@ -83,7 +113,7 @@ func (d *documentFramer) take(start, end, n int) (frame, int, error) {
 
 func (d *documentFramer) pass(n int) {
 	d.line, d.searched = max(d.line-n, 0), max(d.searched-n, 0)
-	d.object, d.closed = jsonscan.Extent{}, 0
+	d.object, d.closed, d.goingOn, d.blank = jsonscan.Extent{}, 0, 0, 0
 }
 
 func (d *documentFramer) place() (what string, number int) { return "record", d.records + 1 }
@@ -115,8 +145,8 @@ var (
 func (a *arrayFramer) next(data []byte, ended bool) (f frame, n int, err error) {
 	switch a.part {
 	case beforeArray:
-		if ended && leadingSpace(data) == len(data) {
-			return frame{}, len(data), nil
+		if n = leadingSpace(data); n > 0 || len(data) == 0 {
+			return frame{}, n, nil
 		}
 		if n, err = arrayStart(data); n > 0 {
 			a.part = inArray
@@ -134,17 +164,13 @@ func (a *arrayFramer) next(data []byte, ended bool) (f frame, n int, err error) 
 	return f, n, err
 }
 
-// arrayStart returns the size of {"Records":[ with the white space in it, and of a byte order mark before it. Zero: data
+// arrayStart returns the size of {"Records":[ with the white space in it, of which there may not be too much. Zero: data
 // does not have all of it.
 func arrayStart(data []byte) (size int, err error) {
-	mark := []byte("\ufeff")
-	if len(data) < len(mark) && bytes.HasPrefix(mark, data) {
-		return 0, nil
-	}
-	rest := bytes.TrimPrefix(data, mark)
+	rest := data
 	for _, token := range [...]string{"{", `"Records"`, ":", "["} {
 		rest = rest[leadingSpace(rest):]
-		if len(rest) < len(token) && bytes.HasPrefix([]byte(token), rest) {
+		if len(rest) < len(token) && bytes.HasPrefix([]byte(token), rest) && len(data) < headBytes {
 			return 0, nil
 		}
 		if !bytes.HasPrefix(rest, []byte(token)) {

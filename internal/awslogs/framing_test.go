@@ -60,7 +60,7 @@ func TestFraming(t *testing.T) {
 		"array, blank":                {arrayObject, " \r\n", nil, ""},
 		"array, empty":                {arrayObject, `{"Records":[]}`, nil, ""},
 		"array":                       {arrayObject, `{"Records":[{"a":"]},{"},{"b":[1,2]}]}`, []string{`1 {"a":"]},{"}`, `2 {"b":[1,2]}`}, ""},
-		"array, indented":             {arrayObject, "\ufeff{\n \"Records\" : [\n  {\n   \"a\": 1\n  } ,\n  { }\n ]\n}\n", []string{"1 {\n   \"a\": 1\n  }", "2 { }"}, ""},
+		"array, indented":             {arrayObject, " \n{\n \"Records\" : [\n  {\n   \"a\": 1\n  } ,\n  { }\n ]\n}\n", []string{"1 {\n   \"a\": 1\n  }", "2 { }"}, ""},
 		"array, other elements":       {arrayObject, `{"Records":[1,"a,]",null,[2,3],{}]}`, []string{"1 1", `2 "a,]"`, "3 null", "4 [2,3]", "5 {}"}, ""},
 		"array, other members":        {arrayObject, `{"Records":[{}],"a":{"b":["]}"]}}`, []string{"1 {}"}, ""},
 		"array, and another":          {arrayObject, `{"Records":[{}]}` + "\n" + `{"Records":[{"a":1}]}`, []string{"1 {}", `2 {"a":1}`}, ""},
@@ -185,6 +185,48 @@ func FuzzFraming(f *testing.F) {
 			require.Equal(t, fmt.Sprint(err), fmt.Sprint(errAgain))
 		}
 	})
+}
+
+// Bytes that come a few at a time are not searched again and again: that would take many minutes here.
+func TestFramingIsLinear(t *testing.T) {
+	const size, step = 8 << 20, 64
+	for name, tt := range map[string]struct {
+		object       s3log.Object
+		before, text string
+	}{
+		"a line":                    {lineObject, "", "x"},
+		"blanks before a document":  {documentObject, "", " "},
+		"blanks and newlines":       {documentObject, "", " \n"},
+		"blanks behind a document":  {documentObject, "{}", " "},
+		"text behind a document":    {documentObject, "{} x", " "},
+		"a document without end":    {documentObject, `{"a":"`, `\"`},
+		"brackets":                  {documentObject, "", "{"},
+		"blanks before an array":    {arrayObject, "", " "},
+		"blanks in an array":        {arrayObject, `{"Records":[`, " "},
+		"commas in an array":        {arrayObject, `{"Records":[`, ","},
+		"an element without end":    {arrayObject, `{"Records":["`, `\\`},
+		"blanks behind an element":  {arrayObject, `{"Records":[{}`, " "},
+		"blanks behind an array":    {arrayObject, `{"Records":[]`, " "},
+		"more lines than joined":    {joinedObject, "[2025-07-04 11:57:55,836] a", "\nb"},
+		"a continued line":          {joinedObject, "[2025-07-04 11:57:55,836] a\n", "b"},
+		"blank lines behind a line": {joinedObject, "[2025-07-04 11:57:55,836] a\n", "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			content := []byte(tt.before + strings.Repeat(tt.text, size/len(tt.text)))
+			framer := newFramer(tt.object)
+			start := 0
+			for end := step; end <= len(content); end += step {
+				for {
+					_, n, err := framer.next(content[start:end], false)
+					require.NoError(t, err)
+					if n == 0 {
+						break
+					}
+					start += n
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkFraming(b *testing.B) {

@@ -56,27 +56,20 @@ type ObjectReader struct {
 	identity []byte
 	// memory is that of what is in a piece besides its bytes, if that depends on them.
 	memory pieceMemory
-	// position is what pieces after this one depend on.
-	position
-	// last is the piece that Next returned last, and the position before it.
+	// record is how many there were up to here.
+	record int
+	// last is the piece that Next returned last, what its records say, and how many records there were before it.
 	last struct {
 		piece
-		position
+		said   []s3log.Record
+		record int
 	}
 	err error
 }
 
-// position is a place in an object, between two records.
-type position struct {
-	// record is how many there were.
-	record int
-	// header is the line that names the fields of the records to come, if there was one.
-	header []byte
-}
-
 // NewObjectReader returns a reader of the records in body: those of one object, plain or gzip, of one or many members and
 // up to two layers, as its first bytes say and not its key. Body is read only as pieces are asked for, and memory does
-// not depend on how much there is.
+// not depend on how much there is, but for a Parquet file, all of which is in memory.
 //
 // What log the object holds, its key says, or else its first bytes: package s3log has those that are known. Each record
 // is as it stands in the object, with the time that it states itself, or else the one that the key states, or else
@@ -86,7 +79,7 @@ type position struct {
 // fields of others.
 //
 // Of opts, MaxDecodedBytes is the most that one record may have, with what ends it, and the most that a Parquet file may. Reserve is asked once for what one
-// piece takes, at the first call of Next, and again only for pieces that take more than all before them.
+// piece takes, at the first call of Next, and again for a Parquet file and for pieces that take more than all before them.
 func NewObjectReader(body io.Reader, object Object, opts Options) *ObjectReader {
 	object.ETag = strings.TrimSuffix(strings.TrimPrefix(object.ETag, `"`), `"`)
 	if object.EventTime.IsZero() {
@@ -131,8 +124,8 @@ func (r *ObjectReader) Next() (Batch, error) {
 			r.err = r.placed(err)
 			break
 		}
-		r.last.piece, r.last.position = p, r.position
-		batch, err := r.decode(p)
+		r.read(p)
+		batch, err := r.decode()
 		if err != nil {
 			r.err = r.placed(err)
 			break
@@ -157,12 +150,8 @@ func (r *ObjectReader) placed(err error) error {
 // Again returns what the last call of Next returned, as a batch of its own: for the first may have been changed by whoever
 // would not take it. Next must have returned one.
 func (r *ObjectReader) Again() Batch {
-	r.position = r.last.position
-	r.parse = r.log.NewParser()
-	if r.header != nil {
-		r.parse(r.header)
-	}
-	batch, _ := r.decode(r.last.piece) // the memory is there
+	r.record = r.last.record
+	batch, _ := r.decode() // the memory is there
 	return batch
 }
 
@@ -185,6 +174,9 @@ func (r *ObjectReader) Close() {
 // headBytes is how much of an object's beginning tells what it holds.
 const headBytes = 4 << 10
 
+// byteOrderMark is UTF-8's, which is of no record.
+var byteOrderMark = []byte("\ufeff")
+
 // begin finds out what the object holds.
 func (r *ObjectReader) begin() error {
 	if err := r.reserve(); err != nil {
@@ -197,6 +189,9 @@ func (r *ObjectReader) begin() error {
 	}
 	if err != nil {
 		return r.placed(err)
+	}
+	if r.log.Type != s3log.Unknown && bytes.HasPrefix(head, byteOrderMark) {
+		r.pieces.drop(len(byteOrderMark))
 	}
 	r.timestamp = pcommon.NewTimestampFromTime(r.object.EventTime)
 	if !r.log.Time.IsZero() {
@@ -230,6 +225,7 @@ func (r *ObjectReader) openParquet() error {
 		return err
 	}
 	r.pieces = newPieceReader(rows, r.opts)
+	r.log = r.log.WithColumns(rows.Columns())
 	return nil
 }
 
@@ -237,7 +233,7 @@ func (r *ObjectReader) reserve() error {
 	if r.opts.Reserve == nil {
 		return nil
 	}
-	record := int(unsafe.Sizeof(frame{})) + recordMemory + attributeMemory + r.uidBytes(math.MaxInt32)
+	record := int(unsafe.Sizeof(frame{})+unsafe.Sizeof(s3log.Record{})) + recordMemory + attributeMemory + r.uidBytes(math.MaxInt32)
 	return r.opts.Reserve(maxPieceBytes + maxPieceRecords*int64(record))
 }
 
@@ -249,17 +245,24 @@ func (r *ObjectReader) uidBytes(number int) int {
 	return len(r.object.ETag) + len(":") + len(strconv.Itoa(number))
 }
 
-// decode makes log records of those of p that are not to be skipped. No documents: there are none.
-func (r *ObjectReader) decode(p piece) (Batch, error) {
-	if r.log.Type == s3log.CloudWatch {
-		return r.decodeMessages(p)
+// read reads what the records of p say, once: what they say may depend on the lines before them.
+func (r *ObjectReader) read(p piece) {
+	r.last.piece, r.last.record, r.last.said = p, r.record, r.last.said[:0]
+	for _, f := range p.frames {
+		r.last.said = append(r.last.said, r.parse(p.data[f.start:f.end]))
 	}
+}
+
+// decode makes log records of those of the last piece that are not to be skipped. No documents: there are none.
+func (r *ObjectReader) decode() (Batch, error) {
+	if r.log.Type == s3log.CloudWatch || r.log.Type == s3log.Firehose {
+		return r.decodeMessages()
+	}
+	p := r.last.piece
 	var b *objectBatch
 	for i, f := range p.frames {
-		text := p.data[f.start:f.end:f.end]
-		said := r.parse(text)
+		said := r.last.said[i]
 		if said.Header {
-			r.header = bytes.Clone(text)
 			continue
 		}
 		r.record++
@@ -267,9 +270,9 @@ func (r *ObjectReader) decode(p piece) (Batch, error) {
 			continue
 		}
 		if b == nil {
-			b = r.newBatch(p.frames[i:], r.log.Type)
+			b = r.newBatch(p.frames[i:])
 		}
-		b.append(text, f.number, said)
+		b.append(p.data[f.start:f.end:f.end], f.number, said)
 	}
 	if b == nil {
 		return Batch{}, nil
@@ -288,11 +291,11 @@ type objectBatch struct {
 	uids strings.Builder
 }
 
-// newBatch begins a batch, of a log of this type, at the record that the reader is at. At most frames are to come.
-func (r *ObjectReader) newBatch(frames []frame, logType s3log.Type) *objectBatch {
+// newBatch begins a batch at the record that the reader is at. At most frames are to come.
+func (r *ObjectReader) newBatch(frames []frame) *objectBatch {
 	logs := plog.NewLogs()
 	resource := logs.ResourceLogs().AppendEmpty()
-	r.setResource(resource.Resource().Attributes(), logType)
+	r.setResource(resource.Resource().Attributes())
 	b := &objectBatch{
 		ObjectReader: r,
 		logs:         logs,
@@ -304,7 +307,11 @@ func (r *ObjectReader) newBatch(frames []frame, logType s3log.Type) *objectBatch
 	return b
 }
 
-func (r *ObjectReader) setResource(attrs pcommon.Map, logType s3log.Type) {
+func (r *ObjectReader) setResource(attrs pcommon.Map) {
+	logType := r.log.Type
+	if logType == s3log.CloudWatch {
+		logType = s3log.Firehose // what is no message among them
+	}
 	attrs.EnsureCapacity(8)
 	attrs.PutStr(AttributeCloudProvider, providerAWS)
 	if r.log.AccountID != "" {

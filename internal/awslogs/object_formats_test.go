@@ -135,25 +135,29 @@ func TestObjectHeaderTwice(t *testing.T) {
 	assert.Equal(t, 2, r.Records())
 }
 
-// A piece that is read again has the times that it had, also if the fields were named in a piece before.
+// A piece that is read again says what it did, whatever was named in pieces before.
 func TestObjectAgainWithHeader(t *testing.T) {
-	content := "start version\n" + strings.Repeat("1418530010 5\n", 3*maxPieceRecords)
-	r := NewObjectReader(strings.NewReader(content), sampleObject("vpc_flow"), testOptions())
-	records := 0
-	for {
-		batch, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
+	for name, content := range map[string]string{
+		"vpc_flow":   "start version\n" + strings.Repeat("1418530010 5\n", 3*maxPieceRecords),
+		"cloudfront": "#Fields: timestamp(ms) sc-status\n#Version: 1.0\n" + strings.Repeat("1418530010000\t200\n", 3*maxPieceRecords),
+	} {
+		r := NewObjectReader(strings.NewReader(content), sampleObject(name), testOptions())
+		records := 0
+		for {
+			batch, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err)
+			again := r.Again()
+			require.Equal(t, string(marshalJSON(t, batch.Logs)), string(marshalJSON(t, again.Logs)))
+			for _, record := range again.Logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
+				require.Equal(t, time.Unix(1418530010, 0).UTC(), record.Timestamp().AsTime())
+			}
+			records += again.Records()
 		}
-		require.NoError(t, err)
-		again := r.Again()
-		require.Equal(t, string(marshalJSON(t, batch.Logs)), string(marshalJSON(t, again.Logs)))
-		for _, record := range again.Logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
-			require.Equal(t, time.Unix(1418530010, 0).UTC(), record.Timestamp().AsTime())
-		}
-		records += again.Records()
+		assert.Equal(t, 3*maxPieceRecords, records)
 	}
-	assert.Equal(t, 3*maxPieceRecords, records)
 }
 
 // No log: nothing is read of it beyond its beginning, and its end is no error, whatever comes.
@@ -260,6 +264,78 @@ func TestObjectMessages(t *testing.T) {
 				require.Zero(t, documents[id])
 			}
 		}
+	}
+}
+
+// Whatever else Firehose has written between them, messages are messages, and what is none of them is a line.
+func TestObjectMessagesAmongOthers(t *testing.T) {
+	message := func(id, group, text string) string {
+		return fmt.Sprintf(`{"messageType":"DATA_MESSAGE","owner":"1","logGroup":%q,"logStream":"s","logEvents":[{"id":%q,"timestamp":1,"message":%q}]}`, group, id, text)
+	}
+	const control = `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","logEvents":[]}`
+	opts := testOptions()
+	opts.ExcludeLogGroup = "own"
+	three := message("1", "g", "one") + message("2", "g", "two") + message("3", "own", "mine")
+	for first, lines := range map[string][]string{
+		"":                                      nil,
+		"hello\n":                               {"hello"},
+		message("0", "g", "broken")[40:] + "\n": {message("0", "g", "broken")[40:]},
+		`{"a":1}`:                               {`{"a":1}`},
+		control:                                 nil,
+		control + " text\n":                     {control + " text"},
+		message("4", "own", "mine") + " text\n": {message("4", "own", "mine") + " text"},
+		`{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[]}`: {`{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[]}`},
+	} {
+		for _, key := range []string{"cloudwatch", "firehose"} {
+			pieces, err := readObject(strings.NewReader(first+three), sampleObject(key), opts)
+			require.NoError(t, err)
+			require.Len(t, pieces, 1)
+			assert.Equal(t, append([]string{"one", "two"}, lines...), bodies(pieces[0].Logs), first)
+			assert.Equal(t, 1, pieces[0].ExcludedRecords, first)
+			want := 0
+			if first == control {
+				want = 1
+			}
+			assert.Equal(t, want, pieces[0].ControlMessages, first)
+			for _, document := range pieces[0].Documents {
+				assert.NotZero(t, document.ID)
+			}
+		}
+	}
+}
+
+// What Skip leaves of a message is known again when it comes with the same Skip.
+func TestObjectMessagePart(t *testing.T) {
+	content := `{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[` +
+		`{"id":"1","timestamp":1,"message":"a"},{"id":"2","timestamp":1,"message":"b"},{"id":"3","timestamp":1,"message":"c"}]}`
+	ids := map[ID]int{}
+	for _, skip := range []int{0, 1, 2, 1, 2, 0} {
+		object := sampleObject("cloudwatch")
+		object.Skip = skip
+		pieces, err := readObject(strings.NewReader(content), object, testOptions())
+		require.NoError(t, err)
+		assert.Equal(t, []string{"a", "b", "c"}[skip:], bodies(pieces[0].Logs))
+		require.Len(t, pieces[0].Documents, 1)
+		require.NotZero(t, pieces[0].Documents[0].ID)
+		ids[pieces[0].Documents[0].ID]++
+	}
+	assert.Len(t, ids, 3)
+	for _, times := range ids {
+		assert.Equal(t, 2, times)
+	}
+}
+
+// A byte order mark is of no record, but where nothing is known of the object.
+func TestObjectByteOrderMark(t *testing.T) {
+	for name, want := range map[string][]string{
+		"cloudtrail": {"{}"}, "vpc_flow": {"1418530010 5"}, "firehose": {"{}", "{}"}, "line-ends": {"\ufefftext"},
+	} {
+		content := map[string]string{"cloudtrail": `{"Records":[{}]}`, "vpc_flow": "start version\n1418530010 5\n", "firehose": "{}{}", "line-ends": "text"}[name]
+		var got []string
+		for _, record := range readRecords(t, "\ufeff"+content, sampleObject(name)) {
+			got = append(got, record.Body().Str())
+		}
+		assert.Equal(t, want, got, name)
 	}
 }
 

@@ -5,19 +5,20 @@ package awslogs
 
 import (
 	"bytes"
+	"encoding/binary"
+	"slices"
 
 	"go.opentelemetry.io/collector/pdata/plog"
-
-	"github.com/awsloki/awsloki/internal/awslogs/s3log"
 )
 
-// decodeMessages decodes a piece of an object that holds messages of CloudWatch Logs, which Firehose has written. A record
-// that is none, or a broken one, is a line: it must not hold up the others.
-func (r *ObjectReader) decodeMessages(p piece) (Batch, error) {
+// decodeMessages decodes the last piece of an object that Firehose has written. Some of its records may be messages of
+// CloudWatch Logs. Any other is a line, also a broken message: it must not hold up the others.
+func (r *ObjectReader) decodeMessages() (Batch, error) {
 	r.memory.begin()
 	opts := r.opts
 	opts.Reserve = r.memory.take
 	messages := newSubscriptionDecoder(opts)
+	p := r.last.piece
 	var lines *objectBatch
 	skipped := 0
 	for i, f := range p.frames {
@@ -37,9 +38,9 @@ func (r *ObjectReader) decodeMessages(p piece) (Batch, error) {
 			continue
 		}
 		if lines == nil {
-			lines = r.newBatch(p.frames[i:], s3log.Firehose)
+			lines = r.newBatch(p.frames[i:])
 		}
-		lines.append(text, f.number, s3log.Record{})
+		lines.append(text, f.number, r.last.said[i])
 	}
 	batch := messages.batch
 	batch.DecodedBytes = len(p.data)
@@ -62,14 +63,14 @@ func (r *ObjectReader) decodeMessage(d *subscriptionDecoder, text []byte, number
 	if err := r.memory.take(int64(len(text))); err != nil {
 		return false, err
 	}
-	documents, resources := len(d.batch.Documents), d.batch.Logs.ResourceLogs().Len()
+	before, resources := d.batch, d.batch.Logs.ResourceLogs().Len()
 	if err := d.decode(bytes.Clone(text)); err != nil { // in place, and the piece may be decoded again
 		d.discard()
-		d.batch.Documents = d.batch.Documents[:documents]
+		d.batch = before
 		keepFirst(d.batch.Logs.ResourceLogs(), resources)
 		return false, r.memory.err
 	}
-	if len(d.batch.Documents) > documents {
+	if len(d.batch.Documents) > len(before.Documents) {
 		r.take(&d.batch, number)
 	}
 	return true, nil
@@ -78,16 +79,25 @@ func (r *ObjectReader) decodeMessage(d *subscriptionDecoder, text []byte, number
 // take makes the last document of the batch, which has this number in the object, one of the object's.
 func (r *ObjectReader) take(batch *Batch, number int) {
 	document := &batch.Documents[len(batch.Documents)-1]
-	if document.ID == (ID{}) && r.object.ETag != "" {
-		document.ID = newID(r.identity, uint64(number)) // the object's bytes are told apart by its ETag
-	}
 	skip := r.object.Skip - r.record
 	r.record += document.Records
-	if 0 < skip && skip < document.Records {
+	isPart := 0 < skip && skip < document.Records
+	if isPart {
 		dropRecords(batch.Logs.ResourceLogs(), document.Resources, skip)
 		document.Records -= skip
-		document.ID = ID{} // it is not that document any more
 	}
+	if isPart || document.ID == (ID{}) {
+		document.ID = r.placeID(number, max(skip, 0))
+	}
+}
+
+// placeID is the id of what begins behind skip events of the message with this number: the ETag tells what that is.
+func (r *ObjectReader) placeID(number, skip int) ID {
+	if r.object.ETag == "" {
+		return ID{}
+	}
+	place := binary.AppendUvarint(slices.Clone(r.identity), uint64(number))
+	return newID(binary.AppendUvarint(place, uint64(skip)), 0)
 }
 
 // keepFirst removes all but the first n resources.

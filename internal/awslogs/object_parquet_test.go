@@ -94,3 +94,22 @@ func TestObjectParquetRefused(t *testing.T) {
 		assert.Empty(t, pieces, name)
 	}
 }
+
+// The two flow logs are told apart by their columns.
+func TestObjectParquetTransitGateway(t *testing.T) {
+	type row struct {
+		Version      int32  `parquet:"version"`
+		ResourceType string `parquet:"resource_type"`
+		Start        int64  `parquet:"start"`
+	}
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[row](&b, parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain))
+	_, err := w.Write([]row{{6, "TransitGateway", 1418530010}})
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	pieces, err := readObject(bytes.NewReader(b.Bytes()), parquetObject(), testOptions())
+	require.NoError(t, err)
+	require.Len(t, pieces, 1)
+	logType, _ := pieces[0].Logs.ResourceLogs().At(0).Resource().Attributes().Get(AttributeLogType)
+	assert.Equal(t, "tgw_flow", logType.Str())
+}

@@ -418,7 +418,7 @@ func TestObjectReserve(t *testing.T) {
 	_, err := readObject(strings.NewReader(wide+long+wide+long+wide), testObject(), opts)
 	require.NoError(t, err)
 	require.NotEmpty(t, asked)
-	assert.InDelta(t, maxPieceBytes+maxPieceRecords*(recordMemory+attributeMemory), asked[0], maxPieceRecords*80)
+	assert.InDelta(t, maxPieceBytes+maxPieceRecords*(recordMemory+attributeMemory), asked[0], maxPieceRecords*112)
 	assert.Equal(t, []int64{2 << 20, 4 << 20}, asked[1:], "once for a buffer of two and once for one of four MiB")
 
 	refused := errors.New("no memory now")

@@ -89,6 +89,9 @@ func (r *pieceReader) peek(n int) ([]byte, error) {
 	return r.rest[:min(n, len(r.rest))], nil
 }
 
+// drop leaves out the next n bytes, which peek has returned.
+func (r *pieceReader) drop(n int) { r.rest = r.rest[n:] }
+
 // next returns the next piece, whose data is the caller's until the next call, or for good if it calls keep. It may have
 // no records. The error is io.EOF at the end, or what the stream, the framer or reserve returned, or it has
 // decompress.ErrTooLarge in its chain. The whole records before an error are returned first if the stream has it at that

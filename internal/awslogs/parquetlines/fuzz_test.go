@@ -191,10 +191,34 @@ var hostile = map[string]hostileFile{
 		kind: format.ByteArray, rows: 1, err: decompress.ErrCorrupt,
 		pages: []hostilePage{{dictionaryHeader(5, 1), oneString}, {page(3, 3, 1, format.RLEDictionary), []byte{33, 2, 0}}},
 	},
-	// That is no lie: it takes as long as somebody reads.
+	// That is no lie, but no log either.
 	"rows without number in a few bytes": {
-		kind: format.ByteArray, rows: most, lines: 4 << 20,
+		kind: format.ByteArray, rows: most, err: decompress.ErrTooLarge, lines: 136190,
 		pages: []hostilePage{{dictionaryHeader(5, 1), oneString}, {page(int32(len(manyFirsts)), int32(len(manyFirsts)), most, format.RLEDictionary), manyFirsts}},
+	},
+	"an empty row group, somewhere": {
+		kind: format.Int32, rows: 1, lines: int64(len("{\"a\":7}\n")),
+		pages: []hostilePage{{page(4, 4, 1, format.Plain), []byte{7, 0, 0, 0}}},
+		change: func(m *format.FileMetaData) {
+			empty := m.RowGroups[0]
+			empty.NumRows = 0
+			empty.Columns = []format.ColumnChunk{{MetaData: format.ColumnMetaData{Type: format.Int32, DataPageOffset: 1 << 40}}}
+			m.RowGroups = []format.RowGroup{empty, m.RowGroups[0], empty}
+		},
+	},
+	"repetition levels that say nothing": {
+		kind: format.Int32, rows: 1, lines: int64(len("{\"a\":7}\n")),
+		pages: []hostilePage{{format.PageHeader{
+			Type: format.DataPageV2, UncompressedPageSize: 6, CompressedPageSize: 6,
+			DataPageHeaderV2: thrift.New(format.DataPageHeaderV2{NumValues: 1, NumRows: 1, RepetitionLevelsByteLength: 2}),
+		}, []byte{2, 0, 7, 0, 0, 0}}},
+	},
+	"repetition levels of negative size": {
+		kind: format.Int32, rows: 1, err: decompress.ErrCorrupt,
+		pages: []hostilePage{{format.PageHeader{
+			Type: format.DataPageV2, UncompressedPageSize: 6, CompressedPageSize: 6,
+			DataPageHeaderV2: thrift.New(format.DataPageHeaderV2{NumValues: 1, NumRows: 1, RepetitionLevelsByteLength: -2, DefinitionLevelsByteLength: 4}),
+		}, []byte{2, 0, 7, 0, 0, 0}}},
 	},
 	"row groups with the same pages": {
 		kind: format.Int32, rows: 1, err: decompress.ErrCorrupt,

@@ -23,7 +23,7 @@ const (
 	maxFooterBytes = 16 << 20
 	// maxColumns and maxNameBytes are far beyond what a log of AWS's has.
 	maxColumns   = 1024
-	maxNameBytes = 1024
+	maxNameBytes = 128
 )
 
 func corrupt(format string, args ...any) error {
@@ -237,6 +237,9 @@ func (g *rowGroups) chunk(column schemaColumn) chunk {
 	})
 	if 0 < dictionary && dictionary < c.offset {
 		c.offset = dictionary // zero, or one after the data, is how old writers say that there is none
+	}
+	if c.values == 0 {
+		c.offset, c.size = int64(len(magic)), 0 // writers have all kinds of places for what is not there
 	}
 	if t.err == nil && (kind != int64(column.kind) || c.offset < int64(len(magic)) || c.size < 0 || c.values < 0 ||
 		c.offset > g.end || c.size > g.end-c.offset) {

@@ -399,8 +399,8 @@ func (r *Reader) indexDictionary(c *column) error {
 func (r *Reader) readDataPage(c *column, h pageHeader, at int64) error {
 	var stored int64
 	if h.kind == dataPageV2 {
-		stored = h.levelBytes
-		if h.repetitionBytes != 0 || stored < 0 || stored > h.compressed || stored > h.uncompressed {
+		stored = h.repetitionBytes + h.levelBytes
+		if !fits(h.repetitionBytes) || !fits(h.levelBytes) || stored > h.compressed || stored > h.uncompressed {
 			return c.corrupt("a page with levels that are not in it")
 		}
 	}
@@ -410,7 +410,7 @@ func (r *Reader) readDataPage(c *column, h pageHeader, at int64) error {
 	data := c.page
 	switch {
 	case h.kind == dataPageV2:
-		c.levels = runs{data: data[:stored], width: 1}
+		c.levels = runs{data: data[h.repetitionBytes:stored], width: 1} // nothing is repeated in a column that is no list
 		data = data[stored:]
 	case c.optional:
 		if h.levels != rle {

@@ -37,6 +37,8 @@ type Reader struct {
 	chunks []chunk
 	// rows is how many rows of the row group were not read yet.
 	rows int64
+	// left is how many bytes the lines to come may have.
+	left int64
 	// line is the buffer of a line, and rest what Read has not returned of it.
 	line, rest []byte
 	// header and compressed are buffers for the header of a page and for what is behind it.
@@ -68,10 +70,14 @@ func NewReader(file io.ReaderAt, size int64, opts Options) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.left = maxExpansion * size
 	r.groups = m.groups
 	r.chunks = make([]chunk, len(m.columns))
 	r.columns = make([]column, len(m.columns))
 	for i, c := range m.columns {
+		if err := r.reserve(int64((1 + maxEscapedLen) * len(c.name))); err != nil {
+			return nil, err
+		}
 		r.columns[i] = column{schemaColumn: c, key: jsonKey(c.name, i == 0)}
 	}
 	return r, nil
@@ -127,8 +133,25 @@ func (r *Reader) nextRow() error {
 	if int64(len(r.line)) > r.opts.MaxRowBytes {
 		return r.rowTooLarge()
 	}
+	r.left -= int64(len(r.line))
+	if r.left < 0 {
+		return tooLarge("the lines have more than %d times the bytes of the file", maxExpansion)
+	}
 	r.rest = r.line
 	return nil
+}
+
+// maxExpansion is how many bytes of lines there may be for one of the file: about what deflate has at most (RFC 1951). A
+// few bytes can say that there are billions of rows.
+const maxExpansion = 1024
+
+// Columns are the names of the columns, in the order of the file.
+func (r *Reader) Columns() []string {
+	names := make([]string, len(r.columns))
+	for i, c := range r.columns {
+		names[i] = c.name
+	}
+	return names
 }
 
 // nextGroup begins with the next row group.

@@ -86,7 +86,7 @@ func (s *schemaReader) element(t *thriftReader, elem byte) {
 	case children != 0 || repetition == repeated || kind < 0:
 		t.fail(unsupported("column %q is a list or a struct", name))
 	default:
-		if meaning == (logicalType{}) {
+		if meaning == (logicalType{}) || meaning.id == nullType {
 			meaning = convertedType(converted)
 		}
 		s.add(t, schemaColumn{name: string(name), kind: physicalType(kind), optional: repetition == optional}, length, meaning)
@@ -136,6 +136,7 @@ const (
 	dateType      = 6
 	timestampType = 8
 	integerType   = 10
+	nullType      = 11
 	jsonType      = 12
 
 	millis = 1

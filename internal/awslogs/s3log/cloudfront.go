@@ -43,10 +43,10 @@ func (c *cloudFront) parse(record []byte) Record {
 		return Record{}
 	case record[0] == '{':
 		return c.parseJSON(record)
-	case record[0] == '#':
-		if names, ok := bytes.CutPrefix(record, []byte("#Fields:")); ok {
-			c.columns = readCloudFrontColumns(names)
-		}
+	case bytes.HasPrefix(record, []byte("#Version:")):
+		return Record{Header: true}
+	case bytes.HasPrefix(record, []byte("#Fields:")):
+		c.columns = readCloudFrontColumns(record[len("#Fields:"):])
 		return Record{Header: true}
 	case c.columns.last == 0:
 		return plainRow(record).record()
@@ -76,12 +76,16 @@ func readCloudFrontColumns(names []byte) cloudFrontColumns {
 	return c
 }
 
-// separator is that of a line's fields. No tab is within one, but spaces may be.
+// separator is that of a line's fields: a tab, or what its user has chosen, which stands behind a date.
 func separator(line []byte) byte {
-	if bytes.IndexByte(line, '\t') < 0 {
-		return ' '
+	const date = len("2006-01-02")
+	if bytes.IndexByte(line, '\t') >= 0 {
+		return '\t'
 	}
-	return '\t'
+	if len(line) > date && dateAndClock(line[:date], []byte("00:00:00")) >= 0 {
+		return line[date]
+	}
+	return ' '
 }
 
 // row leaves out what may have been cut short, and does not look at other columns for the time instead.

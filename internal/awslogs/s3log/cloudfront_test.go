@@ -22,7 +22,8 @@ func TestCloudFrontW3C(t *testing.T) {
 		said{record: "404\tGET\t1573761601045\t192.0.2.1", time: "2019-11-14T20:00:01.045Z", status: 404},
 		said{record: "404\tGET\t-\t192.0.2.1", status: 404},
 		said{record: "404\tGET\t1573761601045", status: 404}, // cut short, maybe
-		said{record: "#", header: true},
+		said{record: "#"},
+		said{record: "#Software: other"},
 		said{record: "404\tGET\t1573761601045\t192.0.2.1", time: "2019-11-14T20:00:01.045Z", status: 404},
 		said{record: "#Fields: timestamp", header: true},
 		said{record: "1573761601.045", time: "2019-11-14T20:00:01.045Z"},
@@ -69,4 +70,16 @@ func TestCloudFrontJSON(t *testing.T) {
 		// Nothing is left of the record before.
 		said{record: `{}`},
 	)
+}
+
+// The user may choose what is between the fields.
+func TestCloudFrontDelimiter(t *testing.T) {
+	for _, delimiter := range []string{"\t", " ", ",", "|", ";"} {
+		line := strings.Join([]string{"2019-12-04", "21:02:31", "LAX1", "404"}, delimiter)
+		assertSaid(
+			t, CloudFront,
+			said{record: "#Fields: date time x-edge-location sc-status", header: true},
+			said{record: line, time: "2019-12-04T21:02:31Z", status: 404},
+		)
+	}
 }

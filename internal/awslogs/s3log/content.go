@@ -48,12 +48,17 @@ var (
 )
 
 // trimStart is head without what may stand before the first record.
-func trimStart(head []byte) []byte { return bytes.TrimLeft(head, "\ufeff \t\r\n") }
+func trimStart(head []byte) []byte {
+	return bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n")
+}
 
 func isJSON(head []byte) bool { return bytes.HasPrefix(head, []byte("{")) }
 
+// isParquet goes by the format's first bytes, and by the one behind them, with which the header of a page begins, or else
+// the metadata, so that no text is taken for it.
+// https://parquet.apache.org/docs/file-format/
 func isParquet(key string, head []byte) bool {
-	return bytes.HasPrefix(head, []byte("PAR1")) || len(head) > 0 && strings.HasSuffix(key, ".parquet")
+	return bytes.HasPrefix(head, []byte("PAR1\x15")) || len(head) > 0 && strings.HasSuffix(key, ".parquet")
 }
 
 // fromContent is what head alone says of an object.
@@ -98,6 +103,14 @@ func flowType(head []byte) Type {
 	return VPCFlow
 }
 
+// WithColumns is o with what the names of its columns say, for a Parquet file: it has no other header.
+func (o Object) WithColumns(names []string) Object {
+	if o.Type == VPCFlow {
+		o.Type = flowType([]byte(strings.ReplaceAll(strings.Join(names, " "), "_", "-")))
+	}
+	return o
+}
+
 // jsonLogs are asked in this order what a JSON object's members say.
 var jsonLogs = []func(members) (Object, bool){cloudTrail, cloudWatch, waf, route53Resolver, networkFirewall, findingOfGuardDuty, flowMessage}
 
@@ -120,11 +133,12 @@ func fromJSON(head []byte) Object {
 }
 
 // cloudTrail takes care not to take notifications of S3 for events: they are in {"Records":[...]} as well, and have an
-// eventVersion and an eventSource, aws:s3. Events of Insights have none. The account is not read: it stands at the end of
+// eventVersion and next to it an eventSource, aws:s3. Events of Insights have none, and others may be cut short before it. The account is not read: it stands at the end of
 // an event, where head has it for one object and lacks it for the next.
 func cloudTrail(m members) (Object, bool) {
 	insight := m.text("eventType") == "AwsCloudTrailInsight" || m.text("eventCategory") == "Insight"
-	if !m.have("eventVersion") || !insight && !strings.HasSuffix(m.text("eventSource"), ".amazonaws.com") {
+	isEvent := strings.HasSuffix(m.text("eventSource"), ".amazonaws.com") || !m.have("eventSource") && m.have("userIdentity")
+	if !m.have("eventVersion") || !insight && !isEvent {
 		return Object{}, false
 	}
 	if insight {

@@ -163,7 +163,7 @@ func TestIdentifyFirehose(t *testing.T) {
 	)
 	written := at(2020, 10, 2, 21, 25, 30)
 	stream := Object{Type: Firehose, Framing: JSONDocuments, Source: "my-app", Time: written}
-	text := Object{Type: Firehose, Framing: Lines, Source: "my-app", Time: written}
+	text := stream // the first record says nothing about the others
 	for _, tt := range []struct {
 		key, head string
 		want      Object
@@ -177,7 +177,7 @@ func TestIdentifyFirehose(t *testing.T) {
 		{"dt=2020-10-02/my-app-12-2020-10-02-21-25-30-3f0f6b7e-8d4c-4c2a-9d5e-0a1b2c3d4e5f", "", stream},
 		// An application's own file may well be called so.
 		{"app/host-1-2020-10-02-21-25-30-final.log", "", Object{Type: Unknown}},
-		{key + ".parquet", "PAR1", Object{Type: Firehose, Framing: Parquet, Source: "my-app", Time: written}},
+		{key + ".parquet", "PAR1\x15", Object{Type: Firehose, Framing: Parquet, Source: "my-app", Time: written}},
 		{"2020/10/02/21/my-app-1-2020-13-02-21-25-30-x", "", Object{Type: Firehose, Framing: JSONDocuments, Source: "my-app"}},
 		{"2020/10/02/21/my-app-2020-10-02-21-25-30-x", "", Object{Type: Unknown}},
 		{"2020/10/02/21/my-app-1-2020-10-02-21-25-30", "", Object{Type: Unknown}},
@@ -194,7 +194,7 @@ func TestIdentifyFirehose(t *testing.T) {
 		{key, "http 2018-07-02T22:23:00.186641Z app/lb/50dc6c495c0c9188 192.168.131.39:2817", Object{Type: ALBAccess, Source: "lb", Time: written}},
 		{wafKey, waf1, Object{Type: WAF, Framing: JSONDocuments, Source: "TEST-WEBACL", AccountID: "111111111111", Region: "ap-southeast-2", Time: written}},
 		{wafKey, "", Object{Type: WAF, Framing: JSONDocuments, Source: "aws-waf-logs-testing", Time: written}},
-		{wafKey, "PAR1", Object{Type: WAF, Framing: Parquet, Source: "aws-waf-logs-testing", Time: written}},
+		{wafKey, "PAR1\x15", Object{Type: WAF, Framing: Parquet, Source: "aws-waf-logs-testing", Time: written}},
 		{wafKey, `{"a":1}`, Object{Type: Firehose, Framing: JSONDocuments, Source: "aws-waf-logs-testing", Time: written}},
 	} {
 		assert.Equal(t, tt.want, Identify(tt.key, []byte(tt.head)), "%s %s", tt.key, tt.head)

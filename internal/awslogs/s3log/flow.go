@@ -38,7 +38,7 @@ func (f *flow) parse(record []byte) Record {
 	if len(record) > 0 && record[0] == '{' {
 		return Record{Time: f.jsonTime(record)}
 	}
-	if columns, ok := readFlowColumns(record); ok {
+	if columns, ok := f.readColumns(record); ok {
 		f.columns = columns
 		return Record{Header: true}
 	}
@@ -81,8 +81,9 @@ func (c flowColumns) text(line []byte, n int) []byte {
 	return endedField(line, ' ', n)
 }
 
-// readFlowColumns reads a line of names, at least one of which is a field's of flow logs.
-func readFlowColumns(line []byte) (columns flowColumns, ok bool) {
+// readColumns reads a line of names, at least one of which is a field's of flow logs. Another such line behind the first is
+// one only if all are: the values of a record may all be names, and one of them a field's.
+func (f *flow) readColumns(line []byte) (columns flowColumns, ok bool) {
 	for len(line) > 0 && isLower(line[0]) {
 		name, rest, more := bytes.Cut(line, []byte{' '})
 		if !isFlowName(name) {
@@ -95,7 +96,12 @@ func readFlowColumns(line []byte) (columns flowColumns, ok bool) {
 		case "end":
 			columns.end = columns.last
 		}
-		ok = ok || flowFields[string(name)]
+		switch {
+		case flowFields[string(name)]:
+			ok = true
+		case f.columns.last > 0:
+			return flowColumns{}, false
+		}
 		if !more {
 			return columns, ok
 		}

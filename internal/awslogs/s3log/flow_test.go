@@ -79,9 +79,20 @@ func TestTGWFlow(t *testing.T) {
 
 func TestFlowHeader(t *testing.T) {
 	for name := range flowFields {
-		assertSaid(t, VPCFlow, said{record: name, header: true}, said{record: "a " + name + " new-field9", header: true})
+		assertSaid(t, VPCFlow, said{record: name, header: true})
+		assertSaid(t, VPCFlow, said{record: "a " + name + " new-field9", header: true})
 		assert.True(t, isFlowName([]byte(name)), name)
 	}
+	// What a record says may all look like names, and be some. Concatenated objects have their header in mid-object.
+	assertSaid(
+		t, VPCFlow,
+		said{record: "interface-id ecs-cluster-name ecs-service-name start", header: true},
+		said{record: "eni-1 prod version 1418530010", time: flowStart},
+		said{record: "eni-1 prod bytes -"},
+		said{record: "eni-1 start end"},
+		said{record: "start interface-id", header: true},
+		said{record: "1418530010 eni-1", time: flowStart},
+	)
 	for _, line := range []string{"", "x", "new-field other", "start ", " start", "start  end", "Start end", "start end!", "start -", "start 9", "start -end", "start\tend"} {
 		assertSaid(t, VPCFlow, said{record: line})
 	}

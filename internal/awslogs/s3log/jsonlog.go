@@ -94,7 +94,10 @@ func newJSONParser(members ...timeMember) Parser {
 
 // newCloudTrailParser is for the elements of Records. Other members may have an eventTime of their own.
 func newCloudTrailParser() Parser {
-	return newJSONParser(timeMember{name: "eventTime", parse: rfc3339})
+	return newJSONParser(
+		timeMember{name: "eventTime", parse: rfc3339},
+		timeMember{object: "timeWindow", name: "windowStart", parse: rfc3339}, // of aggregated events
+	)
 }
 
 func newWAFParser() Parser {

@@ -80,3 +80,14 @@ func TestGuardDuty(t *testing.T) {
 		said{record: `{"eventTime":"2024-05-30T01:02:03.000Z"}`},
 	)
 }
+
+// Aggregated events have no time of their own, but a window.
+func TestCloudTrailAggregated(t *testing.T) {
+	const window = `"timeWindow":{"windowStart":"2025-11-03T10:00:00Z","windowEnd":"2025-11-03T10:05:00Z"}`
+	assertSaid(
+		t, CloudTrail,
+		said{record: `{"eventVersion":"1.0",` + window + `}`, time: "2025-11-03T10:00:00Z"},
+		said{record: `{` + window + `,"eventTime":"2025-11-03T10:01:00Z"}`, time: "2025-11-03T10:01:00Z"},
+		said{record: `{"requestParameters":{` + window + `}}`},
+	)
+}

@@ -46,6 +46,7 @@ const (
 	redshift       = accountPart + `_redshift_` + regionPart + `_` + sourcePart + `_`
 	redshiftTime   = `_(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d)(?:\.[^/]*)?`
 	cloudFrontPath = `AWSLogs/(?:aws-account-id=)?\d{10,14}/CloudFront/`
+	cloudFrontFile = distributionPart + `\.(?P<time>\d{4}(?:-\d\d){3})\.[0-9A-Za-z]{8,}(?:\.gz|\.parquet)?`
 	uniqueString   = `-[0-9A-F]{16}`
 
 	firehoseVersion = `-\d+-` + secondPart + `-`
@@ -72,7 +73,7 @@ var formats = []format{
 	{CLBAccess, Lines, endOfKey(balancers + `(?P<source>[^/_.]+)_` + timePart + tailPart)},
 	{ELBTest, NoRecords, endOfKey(`(?:` + accountPart + `/)?ELB[A-Za-z]*LogTestFile`)},
 	{VPCFlow, Lines, endOfKey(accountPart + `_vpcflowlogs_` + regionPart + `_(?P<source>fl-[^/_]+)_` + timePart + tailPart)},
-	{CloudTrail, JSONRecords, endOfKey(accountPart + `_CloudTrail_` + regionPart + `_` + timePart + tailPart)},
+	{CloudTrail, JSONRecords, endOfKey(accountPart + `_CloudTrail(?:-NetworkActivity|-Aggregated)?_` + regionPart + `_` + timePart + tailPart)},
 	{CloudTrailInsight, JSONRecords, endOfKey(accountPart + `_CloudTrail-Insight_` + regionPart + `_` + timePart + tailPart)},
 	{CloudTrailDigest, NoRecords, endOfKey(accountPart + `_CloudTrail-Digest_` + regionPart + `_[^/]+_` + regionName + `_` + timePart + `(?:\.[^/]*)?`)},
 	{WAF, Lines, endOfKey(accountPart + `_waflogs_(?P<region>` + regionName + `|` + cloudFrontScope + `)_` + namePart + `_` + timePart + tailPart)},
@@ -83,8 +84,8 @@ var formats = []format{
 	{RedshiftConnection, Lines, endOfKey(redshift + `connectionlog` + redshiftTime)},
 	{RedshiftUser, Lines, endOfKey(redshift + `userlog` + redshiftTime)},
 	{RedshiftUserActivity, JoinedLines, endOfKey(redshift + `useractivitylog` + redshiftTime)},
-	{CloudFront, Lines, endOfKey(distributionPart + `\.(?P<time>\d{4}(?:-\d\d){3})\.[^/.]+(?:\.gz|\.parquet)?`)},
 	// Standard logging v2 lets the customer choose the folders below these.
+	{CloudFront, Lines, endOfKey(cloudFrontPath + `(?:[^/]+/)*` + cloudFrontFile)},
 	{CloudFront, Lines, endOfKey(cloudFrontPath + `(?:[^/]+/)*?(?:(?i:distributionid)=)?` + distributionPart + `/.+`)},
 	{CloudFront, Lines, endOfKey(cloudFrontPath + `.+`)},
 	{GuardDuty, Lines, endOfKey(accountPart + `/GuardDuty/` + regionPart + `/\d{4}/\d\d/\d\d/[^/]+\.jsonl(?:\.gz)?`)},
@@ -95,11 +96,19 @@ var formats = []format{
 	// nothing but digits is taken to be the id.
 	{S3Access, Lines, endOfKey(partitioned(accountPart))},
 	{S3Access, Lines, regexp.MustCompile(partitioned(`(?P<account>\d{12})`) + `$`)},
-	{S3Access, Lines, regexp.MustCompile(secondPart + uniqueString + `$`)},
 	// Last, because names of streams can be anything. Without Firehose's own folders, only its UUID tells its objects from
 	// those of others.
 	{Firehose, JSONDocuments, endOfKey(namePart + firehoseVersion + uuidPart + firehoseSuffix)},
 	{Firehose, JSONDocuments, regexp.MustCompile(`\d{4}/\d\d/\d\d/\d\d/` + namePart + firehoseVersion + `[0-9A-Za-z-]+` + firehoseSuffix + `$`)},
+}
+
+// doubtful are names that others may well give to their files. So it counts what the object begins with as well.
+var doubtful = []struct {
+	format
+	head *regexp.Regexp
+}{
+	{format{CloudFront, Lines, endOfKey(cloudFrontFile)}, regexp.MustCompile(`^(?:#(?:Version|Fields):|\{|PAR1|\d{4}-\d\d-\d\d)`)},
+	{format{S3Access, Lines, regexp.MustCompile(secondPart + uniqueString + `$`)}, regexp.MustCompile(`^[^ \n]+ [^ \n]+ \[\d\d/[A-Z][a-z]{2}/\d{4}:`)},
 }
 
 // endOfKey is for keys that end with whole folders and a file's name.
@@ -147,8 +156,12 @@ func Identify(key string, head []byte) Object {
 
 func fromKey(key string, head []byte) Object {
 	for _, f := range formats {
-		o, ok := f.find(key)
-		if ok && isName(o.Source) && isName(o.Region) {
+		if o, ok := f.find(key); ok && isName(o.Source) && isName(o.Region) {
+			return completed(o, key, head)
+		}
+	}
+	for _, f := range doubtful {
+		if o, ok := f.find(key); ok && isName(o.Source) && (len(head) == 0 || f.head.Match(head)) {
 			return completed(o, key, head)
 		}
 	}
@@ -205,8 +218,9 @@ func fromFirehose(o Object, head []byte) Object {
 	if said.Type == Unknown {
 		said.Type = Firehose
 	}
-	// Firehose puts nothing between records unless it is told to.
-	if said.Framing == Lines && (len(head) == 0 || isJSON(head)) {
+	// Firehose puts nothing between records unless it is told to. The first of those that nothing is known of says nothing
+	// about the others.
+	if said.Framing == Lines && (said.Type == Firehose || isJSON(head)) {
 		said.Framing = JSONDocuments
 	}
 	return said

@@ -244,7 +244,7 @@ func TestIdentifyS3AccessKeys(t *testing.T) {
 		{"my-stream-1-" + name, line, simple},
 		{"logs1" + name, line, simple},
 		{"logs/" + name, "", Object{Type: S3Access, Time: written}},
-		{"logs/" + name, "an application wrote this", Object{Type: S3Access, Time: written}},
+		{"logs/" + name, "an application wrote this", Object{Type: Unknown}},
 		{"logs/2023-02-30-21-32-16-E568B2907131C0C0", line, Object{Type: S3Access, Source: "amzn-s3-demo-bucket1"}},
 		{"logs/" + name + ".gz", "", Object{Type: Unknown}},
 		{"logs/2023-03-01-21-32-16-e568b2907131c0c0", "", Object{Type: Unknown}},
@@ -289,7 +289,8 @@ func TestIdentifyHeadOfKnownKeys(t *testing.T) {
 		{"some/where/part-0.parquet", "PAR1", Unknown, Parquet},
 		{"some/where/part-0.parquet", "text", Unknown, Parquet},
 		{"some/where/part-0.parquet", "", Unknown, Lines},
-		{"some/where/part-0", "PAR1", Unknown, Parquet},
+		{"some/where/part-0", "PAR1\x15\x04", Unknown, Parquet},
+		{"some/where/part-0", "PAR1 is a text", Unknown, Lines},
 		{"some/where/part-0.parquet.gz", "text", Unknown, Lines},
 	} {
 		got := Identify(tt.key, []byte(tt.head))
@@ -364,4 +365,37 @@ func TestIdentifyTimes(t *testing.T) {
 		assert.Equal(t, VPCFlow, o.Type, text)
 		assert.Equal(t, want, o.Time, text)
 	}
+}
+
+// What others call their files, and what they hold, is not CloudFront's.
+func TestIdentifyNotCloudFront(t *testing.T) {
+	for key, head := range map[string]string{
+		"app/ERRORLOG.2019-11-14-20.gz":                  "",
+		"app/EXCEPTIONS.2026-01-02-03.log":               "",
+		"app/EVENTLOG1.2019-11-14-20.txt":                "2019-11-14 started",
+		"app/ERRORLOG1.2019-11-14-20.RT4KCN4SGK9.gz":     "# FATAL: disk is full",
+		"exports/E0010000000000.2026-01-02-03.json":      `{"a":1}`,
+		"exports/E0010000000000.2026-01-02-03.part0.csv": "date,time",
+	} {
+		assert.Equal(t, Object{Type: Unknown}, Identify(key, []byte(head)), key)
+	}
+	for _, head := range []string{"", "#Version: 1.0", "#Fields: date", "2019-11-14\t", `{"date":`, "PAR1\x15"} {
+		assert.Equal(t, CloudFront, Identify("p/EMLARXS9EXAMPLE.2019-11-14-20.RT4KCN4SGK9.gz", []byte(head)).Type, head)
+	}
+}
+
+func TestIdentifyOtherCloudTrailKeys(t *testing.T) {
+	for _, kind := range []string{"CloudTrail", "CloudTrail-NetworkActivity", "CloudTrail-Aggregated"} {
+		key := "AWSLogs/123456789012/" + kind + "/eu-west-1/2026/01/24/123456789012_" + kind + "_eu-west-1_20260124T0000Z_4jhzXFO2Jlvu2b3y.json.gz"
+		assert.Equal(t, Object{
+			Type: CloudTrail, Framing: JSONRecords, Source: "cloudtrail", AccountID: "123456789012", Region: "eu-west-1", Time: at(2026, 1, 24, 0, 0, 0),
+		}, Identify(key, []byte(`{"Records":[{"a`)), key)
+	}
+}
+
+func TestWithColumns(t *testing.T) {
+	flow := Object{Type: VPCFlow, Source: "fl-1"}
+	assert.Equal(t, flow, flow.WithColumns([]string{"version", "account_id", "srcaddr"}))
+	assert.Equal(t, Object{Type: TGWFlow, Source: "fl-1"}, flow.WithColumns([]string{"version", "resource_type", "account_id"}))
+	assert.Equal(t, Object{Type: Unknown}, Object{Type: Unknown}.WithColumns([]string{"tgw_id"}))
 }
