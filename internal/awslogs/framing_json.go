@@ -119,9 +119,12 @@ func (d *documentFramer) pass(n int) {
 func (d *documentFramer) place() (what string, number int) { return "record", d.records + 1 }
 
 // arrayFramer takes for records the elements of the array in {"Records":[...]}, of which there may be several one after
-// another.
+// another. What else there is behind them is taken as documentFramer does. Other members beside the array, of which
+// CloudTrail has none, are passed over.
 type arrayFramer struct {
 	part arrayPart
+	// rest takes what is behind the last array. Nil: that is not known yet.
+	rest *documentFramer
 	// value is the element at hand, or what is behind the array.
 	value jsonscan.Extent
 	// records is how many there were.
@@ -137,19 +140,27 @@ const (
 )
 
 var (
-	errNoArray   = fmt.Errorf(`%w: expected {"Records":[`, decompress.ErrCorrupt)
 	errNoElement = fmt.Errorf("%w: expected a record or the end of the array", decompress.ErrCorrupt)
 	errCutArray  = fmt.Errorf("%w: the array of records is cut short", decompress.ErrCorrupt)
 )
 
 func (a *arrayFramer) next(data []byte, ended bool) (f frame, n int, err error) {
+	if a.rest != nil {
+		return a.rest.next(data, ended)
+	}
 	switch a.part {
 	case beforeArray:
 		if n = leadingSpace(data); n > 0 || len(data) == 0 {
 			return frame{}, n, nil
 		}
-		if n, err = arrayStart(data); n > 0 {
+		n, ok := arrayStart(data)
+		if !ok {
+			a.rest = &documentFramer{records: a.records}
+			return a.rest.next(data, ended)
+		}
+		if n > 0 {
 			a.part = inArray
+			return frame{}, n, nil
 		}
 	case inArray:
 		f, n, err = a.element(data)
@@ -165,20 +176,20 @@ func (a *arrayFramer) next(data []byte, ended bool) (f frame, n int, err error) 
 }
 
 // arrayStart returns the size of {"Records":[ with the white space in it, of which there may not be too much. Zero: data
-// does not have all of it.
-func arrayStart(data []byte) (size int, err error) {
+// does not have all of it. It is not ok if data begins otherwise.
+func arrayStart(data []byte) (size int, ok bool) {
 	rest := data
 	for _, token := range [...]string{"{", `"Records"`, ":", "["} {
 		rest = rest[leadingSpace(rest):]
 		if len(rest) < len(token) && bytes.HasPrefix([]byte(token), rest) && len(data) < headBytes {
-			return 0, nil
+			return 0, true
 		}
 		if !bytes.HasPrefix(rest, []byte(token)) {
-			return 0, errNoArray
+			return 0, false
 		}
 		rest = rest[len(token):]
 	}
-	return len(data) - len(rest), nil
+	return len(data) - len(rest), true
 }
 
 // element finds the element that data begins with, or passes what stands between two.
@@ -202,7 +213,12 @@ func (a *arrayFramer) element(data []byte) (f frame, n int, err error) {
 	return f, n, nil
 }
 
-func (a *arrayFramer) place() (what string, number int) { return "record", a.records + 1 }
+func (a *arrayFramer) place() (what string, number int) {
+	if a.rest != nil {
+		return a.rest.place()
+	}
+	return "record", a.records + 1
+}
 
 // jsonSpace is the white space of RFC 8259, section 2.
 const jsonSpace = " \t\r\n"

@@ -234,7 +234,7 @@ var hostile = map[string]hostileFile{
 		change: func(m *format.FileMetaData) { m.NumRows = 2 },
 	},
 	"too many columns": {
-		kind: format.Int32, err: decompress.ErrTooLarge,
+		kind: format.Int32, err: errors.ErrUnsupported,
 		change: func(m *format.FileMetaData) {
 			for range maxColumns {
 				m.Schema = append(m.Schema, m.Schema[1])
@@ -242,7 +242,7 @@ var hostile = map[string]hostileFile{
 		},
 	},
 	"a long name": {
-		kind: format.Int32, err: decompress.ErrTooLarge,
+		kind: format.Int32, err: errors.ErrUnsupported,
 		change: func(m *format.FileMetaData) { m.Schema[1].Name = string(make([]byte, maxNameBytes+1)) },
 	},
 	"a value of two gigabytes": {

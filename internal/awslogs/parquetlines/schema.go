@@ -80,9 +80,9 @@ func (s *schemaReader) element(t *thriftReader, elem byte) {
 	case !s.root:
 		s.root, s.children = true, children
 	case len(name) > maxNameBytes:
-		t.fail(tooLarge("the name of a column has more than %d bytes", maxNameBytes))
+		t.fail(unsupported("a column with a name of more than %d bytes", maxNameBytes))
 	case len(s.read) == maxColumns:
-		t.fail(tooLarge("more than %d columns", maxColumns))
+		t.fail(unsupported("more than %d columns", maxColumns))
 	case children != 0 || repetition == repeated || kind < 0:
 		t.fail(unsupported("column %q is a list or a struct", name))
 	default:

@@ -137,7 +137,8 @@ func fromJSON(head []byte) Object {
 // an event, where head has it for one object and lacks it for the next.
 func cloudTrail(m members) (Object, bool) {
 	insight := m.text("eventType") == "AwsCloudTrailInsight" || m.text("eventCategory") == "Insight"
-	isEvent := strings.HasSuffix(m.text("eventSource"), ".amazonaws.com") || !m.have("eventSource") && m.have("userIdentity")
+	source := m.text("eventSource")
+	isEvent := strings.HasSuffix(source, ".amazonaws.com") || source == "" && m.cut && m.have("userIdentity")
 	if !m.have("eventVersion") || !insight && !isEvent {
 		return Object{}, false
 	}
@@ -176,7 +177,7 @@ func route53Resolver(m members) (Object, bool) {
 }
 
 func networkFirewall(m members) (Object, bool) {
-	logType, ok := firewallLog(membersOf(m["event"]))
+	logType, ok := firewallLog(membersOf(m.values["event"]))
 	return Object{Type: logType, Source: m.text("firewall_name")}, ok && m.have("firewall_name", "event_timestamp")
 }
 
@@ -197,7 +198,7 @@ func firewallLog(event members) (Type, bool) {
 
 func findingOfGuardDuty(m members) (Object, bool) {
 	ok := m.have("schemaVersion") &&
-		(guardDutyFinding.MatchString(m.text("arn")) || membersOf(m["service"]).text("serviceName") == "guardduty")
+		(guardDutyFinding.MatchString(m.text("arn")) || membersOf(m.values["service"]).text("serviceName") == "guardduty")
 	return Object{
 		Type:      GuardDuty,
 		Source:    string(GuardDuty),
@@ -212,35 +213,41 @@ func flowMessage(m members) (Object, bool) {
 	return Object{Type: VPCFlow}, flowLine.MatchString(m.text("message"))
 }
 
-// members are the values of a JSON object by their names, as they stand in a buffer; the last may be cut short.
-type members map[string][]byte
+// members are those of a JSON object.
+type members struct {
+	// values are their values by their names, as they stand in a buffer.
+	values map[string][]byte
+	// cut says that there is no end of the object: the last value may be cut short, and others may lack.
+	cut bool
+}
 
 // membersOf reads the JSON object that head begins with, as far as it goes, and leaves head as it is.
 func membersOf(head []byte) members {
-	m := members{}
+	m := members{values: map[string][]byte{}}
 	s := jsonscan.New(head)
-	// Most heads are cut short, and those that are no JSON after all have the members that were seen up to there.
-	_ = s.Object(func(name string) error {
+	// Those that are no JSON after all have the members that were seen up to there.
+	err := s.Object(func(name string) error {
 		s.Peek()
 		start := s.Offset()
 		err := s.Skip()
 		if err != nil {
-			m[name] = head[start:]
+			m.values[name] = head[start:]
 			return err
 		}
-		m[name] = head[start:s.Offset()]
+		m.values[name] = head[start:s.Offset()]
 		return nil
 	})
+	m.cut = err != nil
 	return m
 }
 
 func (m members) have(names ...string) bool {
-	return !slices.ContainsFunc(names, func(name string) bool { return m[name] == nil })
+	return !slices.ContainsFunc(names, func(name string) bool { return m.values[name] == nil })
 }
 
 // text is the value of a string, as a copy. Empty: it is none, or is cut short.
 func (m members) text(name string) string {
-	s := jsonscan.New(bytes.Clone(m[name]))
+	s := jsonscan.New(bytes.Clone(m.values[name]))
 	text, err := s.Str()
 	if err != nil {
 		return ""

@@ -40,6 +40,9 @@ var contentTests = []struct {
 	// The head ends before the account's id.
 	{`{"Records":[` + strings.TrimSuffix(cloudTrail1, `,"recipientAccountId":"123456789012"}`), Object{Type: CloudTrail, Framing: JSONRecords, Source: "cloudtrail"}},
 	{`{"Records":[` + insight1, Object{Type: CloudTrailInsight, Framing: JSONRecords, Source: "cloudtrail"}},
+	// Cut short before it is said where the event is from, or while it is.
+	{`{"Records":[{"eventVersion":"1.08","userIdentity":{"type":"x`, Object{Type: CloudTrail, Framing: JSONRecords, Source: "cloudtrail"}},
+	{`{"Records":[{"eventVersion":"1.08","userIdentity":{},"eventSource":"sts.ama`, Object{Type: CloudTrail, Framing: JSONRecords, Source: "cloudtrail"}},
 	{`{"Records":[{"eventVersion":"1.07","eventCategory":"Insight"`, Object{Type: CloudTrailInsight, Framing: JSONRecords, Source: "cloudtrail"}},
 	{cloudTrail1 + "\n" + insight1, Object{Type: CloudTrail, Framing: JSONDocuments, Source: "cloudtrail"}},
 	{cloudWatch1, Object{Type: CloudWatch, Framing: JSONDocuments}},
@@ -198,5 +201,16 @@ func TestIdentifyFirehose(t *testing.T) {
 		{wafKey, `{"a":1}`, Object{Type: Firehose, Framing: JSONDocuments, Source: "aws-waf-logs-testing", Time: written}},
 	} {
 		assert.Equal(t, tt.want, Identify(tt.key, []byte(tt.head)), "%s %s", tt.key, tt.head)
+	}
+}
+
+// What is there in whole, and does not say where it is from, is no event of CloudTrail's.
+func TestIdentifyNotCloudTrail(t *testing.T) {
+	for _, head := range []string{
+		`{"Records":[{"eventVersion":"1.08","userIdentity":"bob"}],"x":1}`,
+		`{"eventVersion":"1","userIdentity":"bob","msg":"x"}`,
+		`{"Records":[{"eventVersion":"1.08","userIdentity":{},"eventSource":"aws:s3"`,
+	} {
+		assert.Equal(t, Object{Type: Unknown}, Identify("app.json", []byte(head)), head)
 	}
 }

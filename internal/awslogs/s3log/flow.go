@@ -10,7 +10,9 @@ import "bytes"
 // be read then.
 type flow struct {
 	columns flowColumns
-	json    jsonRecord
+	// header is the line that has named the columns, for a file that was put together has it again.
+	header []byte
+	json   jsonRecord
 	// member is jsonMember, bound once.
 	member func(key string) error
 	// start and end are what the JSON record that is being read says.
@@ -38,8 +40,14 @@ func (f *flow) parse(record []byte) Record {
 	if len(record) > 0 && record[0] == '{' {
 		return Record{Time: f.jsonTime(record)}
 	}
+	if f.isHeaderAgain(record) {
+		return Record{Header: true}
+	}
 	if columns, ok := f.readColumns(record); ok {
 		f.columns = columns
+		if len(record) <= maxFlowHeader {
+			f.header = bytes.Clone(record)
+		}
 		return Record{Header: true}
 	}
 	return Record{Time: f.lineTime(record)}
@@ -79,6 +87,13 @@ func (c flowColumns) text(line []byte, n int) []byte {
 		return text
 	}
 	return endedField(line, ' ', n)
+}
+
+// maxFlowHeader is more than all names together have.
+const maxFlowHeader = 4 << 10
+
+func (f *flow) isHeaderAgain(record []byte) bool {
+	return len(f.header) > 0 && bytes.Equal(record, f.header)
 }
 
 // readColumns reads a line of names, at least one of which is a field's of flow logs. Another such line behind the first is

@@ -93,6 +93,13 @@ func TestFlowHeader(t *testing.T) {
 		said{record: "start interface-id", header: true},
 		said{record: "1418530010 eni-1", time: flowStart},
 	)
+	assertSaid(
+		t, VPCFlow,
+		said{record: "version start new-one", header: true},
+		said{record: "2 1418530010 x", time: flowStart},
+		said{record: "version start new-one", header: true},
+		said{record: "2 1418530010 x", time: flowStart},
+	)
 	for _, line := range []string{"", "x", "new-field other", "start ", " start", "start  end", "Start end", "start end!", "start -", "start 9", "start -end", "start\tend"} {
 		assertSaid(t, VPCFlow, said{record: line})
 	}

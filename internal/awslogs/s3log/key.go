@@ -107,7 +107,8 @@ var doubtful = []struct {
 	format
 	head *regexp.Regexp
 }{
-	{format{CloudFront, Lines, endOfKey(cloudFrontFile)}, regexp.MustCompile(`^(?:#(?:Version|Fields):|\{|PAR1|\d{4}-\d\d-\d\d)`)},
+	{format{CloudFront, Lines, endOfKey(cloudFrontFile)}, regexp.MustCompile(
+		`^(?:#(?:Version|Fields):|PAR1|\{(?s:.*)"(?:x-edge-|sc-|cs-|cs\(|date":"\d{4}-)|\d{4}-\d\d-\d\d(?:\t|[^0-9A-Za-z]\d\d:\d\d:\d\d[^0-9A-Za-z][A-Z]{3}\d))`)},
 	{format{S3Access, Lines, regexp.MustCompile(secondPart + uniqueString + `$`)}, regexp.MustCompile(`^[^ \n]+ [^ \n]+ \[\d\d/[A-Z][a-z]{2}/\d{4}:`)},
 }
 

@@ -374,12 +374,14 @@ func TestIdentifyNotCloudFront(t *testing.T) {
 		"app/EXCEPTIONS.2026-01-02-03.log":               "",
 		"app/EVENTLOG1.2019-11-14-20.txt":                "2019-11-14 started",
 		"app/ERRORLOG1.2019-11-14-20.RT4KCN4SGK9.gz":     "# FATAL: disk is full",
+		"app/EXAMPLE12.2020-01-01-00.abcdefgh":           `{"level":"info","timestamp":"1573761601"}`,
+		"app/ERRORLOGS.2020-01-01-00.backup12.gz":        "2020-01-01 10:00:00 hello",
 		"exports/E0010000000000.2026-01-02-03.json":      `{"a":1}`,
 		"exports/E0010000000000.2026-01-02-03.part0.csv": "date,time",
 	} {
 		assert.Equal(t, Object{Type: Unknown}, Identify(key, []byte(head)), key)
 	}
-	for _, head := range []string{"", "#Version: 1.0", "#Fields: date", "2019-11-14\t", `{"date":`, "PAR1\x15"} {
+	for _, head := range []string{"", "#Version: 1.0", "#Fields: date", "2019-11-14\t", "2019-11-14,20:00:01,LAX1,", `{"date":"2019-11-14","time"`, `{"c-ip":"192.0.2.1","sc-status":"200"`, "PAR1\x15"} {
 		assert.Equal(t, CloudFront, Identify("p/EMLARXS9EXAMPLE.2019-11-14-20.RT4KCN4SGK9.gz", []byte(head)).Type, head)
 	}
 }
