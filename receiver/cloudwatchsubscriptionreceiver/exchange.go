@@ -90,6 +90,8 @@ type exchange struct {
 	ctx    context.Context
 	tenant string
 	lease  *budget.Lease
+	// of says, for the operator, which object this is about, if any.
+	of []zap.Field
 }
 
 // outcome is what became of a request.
@@ -275,7 +277,7 @@ func (x *exchange) failure(err error) outcome {
 		x.receiver.metrics.ReceiverCloudwatchsubscriptionDecodeFailures.Add(x.ctx, 1,
 			x.receiver.attributes(x.arrived.input, attribute.String("reason", reason)))
 	}
-	x.receiver.telemetry.Logger.Warn("Refused a request.", zap.String("input", x.arrived.input.name),
+	x.receiver.telemetry.Logger.With(x.of...).Warn("Refused a request.", zap.String("input", x.arrived.input.name),
 		zap.Int("http.response.status_code", o.status), zap.String("error", o.message),
 		zap.String("client.address", x.req.RemoteAddr), zap.String("forwarder.region", x.region()))
 	return o
@@ -283,7 +285,7 @@ func (x *exchange) failure(err error) outcome {
 
 // pipelineFailure keeps to itself what the pipeline said: a component may quote a line, or name other hosts.
 func (x *exchange) pipelineFailure(err pipelineError) outcome {
-	log := x.receiver.telemetry.Logger.With(zap.String("input", x.arrived.input.name), zap.Error(err))
+	log := x.receiver.telemetry.Logger.With(x.of...).With(zap.String("input", x.arrived.input.name), zap.Error(err))
 	if consumererror.IsPermanent(err) {
 		log.Error("The pipeline will not take a request.")
 		return outcome{status: http.StatusUnprocessableEntity, message: "the pipeline will not take this"}

@@ -286,12 +286,19 @@ func TestRefusalIsLogged(t *testing.T) {
 	s := &started{t, "http://" + config.ServerConfig.NetAddr.Endpoint, r, set.ID.String()}
 	s.post([]byte(`{"messageType":"secret"}`), regionHeader, "eu-west-1")
 	s.post(document("secret"))
-	require.Len(t, logs.All(), 2)
+	s.object(strings.NewReader("secret"), "?bucket=logs&key=a%2Fb.parquet")
+	s.object(strings.NewReader("secret"), "?bucket=logs&key=a%2Fb.log")
+	require.Len(t, logs.All(), 4)
 	assert.Equal(t, "Refused a request.", logs.All()[0].Message)
 	fields := logs.All()[0].ContextMap()
 	assert.Equal(t, "document 1: messageType is neither DATA_MESSAGE nor CONTROL_MESSAGE", fields["error"])
 	assert.Equal(t, "eu-west-1", fields["forwarder.region"])
 	assert.Equal(t, "The pipeline cannot take a request now.", logs.All()[1].Message)
+	for i, key := range []string{"a/b.parquet", "a/b.log"} {
+		fields = logs.All()[2+i].ContextMap()
+		assert.Equal(t, "logs", fields["aws.s3.bucket"])
+		assert.Equal(t, key, fields["aws.s3.key"])
+	}
 }
 
 func TestReady(t *testing.T) {

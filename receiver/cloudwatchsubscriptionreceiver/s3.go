@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/awsloki/awsloki/internal/awslogs"
 )
 
@@ -40,6 +42,7 @@ func (*subscriptionReceiver) takeObject(x *exchange) outcome {
 	if err != nil {
 		return x.failure(err)
 	}
+	x.of = []zap.Field{zap.String(awslogs.AttributeS3Bucket, object.Bucket), zap.String(awslogs.AttributeS3Key, object.Key)}
 	opts := x.options()
 	if region := query.Get(regionParameter); region != "" {
 		opts.Region = region
