@@ -52,11 +52,8 @@ func (l *lineFramer) next(data []byte, ended bool) (f frame, n int, err error) {
 	i := bytes.IndexByte(data[l.searched:], '\n')
 	switch {
 	case i >= 0:
-		f.end = l.searched + i
-		n = f.end + len("\n")
-		if f.end > 0 && data[f.end-1] == '\r' { // CR alone ends no line
-			f.end--
-		}
+		n = l.searched + i + len("\n")
+		f.end = textSize(data[:n])
 	case ended && len(data) > 0:
 		f.end, n = len(data), len(data)
 	default:
@@ -67,6 +64,15 @@ func (l *lineFramer) next(data []byte, ended bool) (f frame, n int, err error) {
 	l.lines++
 	f.number = l.lines
 	return f, n, nil
+}
+
+// textSize is the size of a line without its LF or CRLF. CR alone ends no line.
+func textSize(line []byte) int {
+	text, ok := bytes.CutSuffix(line, []byte("\n"))
+	if ok {
+		text = bytes.TrimSuffix(text, []byte("\r"))
+	}
+	return len(text)
 }
 
 func (l *lineFramer) place() (what string, number int) { return "line", l.lines + 1 }

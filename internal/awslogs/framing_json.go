@@ -12,8 +12,8 @@ import (
 )
 
 // documentFramer takes each line for a record, or each of the JSON objects that it is made of: Firehose writes records one
-// after another, with a newline behind each if it is told to, and else without. No object goes on behind a newline, so that a broken one takes no
-// other with it. Blank lines are no records.
+// after another, with a newline behind each if it is told to, and else without. No object goes on behind a newline, so that
+// a broken one takes no other with it. Blank lines are no records.
 type documentFramer struct {
 	// blank is how much white space there is known to be before the record at hand.
 	blank int
@@ -47,7 +47,7 @@ func (d *documentFramer) next(data []byte, ended bool) (f frame, n int, err erro
 	if !whole {
 		return frame{}, 0, nil
 	}
-	return d.take(0, len(bytes.TrimRight(line, "\r\n")), len(line))
+	return d.take(0, textSize(line), len(line))
 }
 
 // passBlank returns the size of the blank lines that data begins with, or of all of it if it is blank to its end. White

@@ -55,6 +55,7 @@ func TestFraming(t *testing.T) {
 		"documents, brackets in text": {documentObject, `{"a}":"{[\"}\\"}{"b":"\\\""}`, []string{`1 {"a}":"{[\"}\\"}`, `2 {"b":"\\\""}`}, ""},
 		"documents, and lines":        {documentObject, "text {\n{}\n  text\n[1]\n{}", []string{"1 text {", "2 {}", "3   text", "4 [1]", "5 {}"}, ""},
 		"documents, text behind":      {documentObject, "{} text\n{}{\"a\":1}, {}\n", []string{"1 {} text", "2 {}", `3 {"a":1}, {}`}, ""},
+		"documents, line ends":        {documentObject, "a\r\r\n\rb\r\nc\r", []string{"1 a\r", "2 \rb", "3 c\r"}, ""},
 		"documents, broken":           {documentObject, "{\"a\":\n{\"b\n{}\n{\"c\":[}", []string{`1 {"a":`, `2 {"b`, "3 {}", `4 {"c":[}`}, ""},
 		"array, no object":            {arrayObject, "", nil, ""},
 		"array, blank":                {arrayObject, " \r\n", nil, ""},
