@@ -78,8 +78,9 @@ type ObjectReader struct {
 // A line ends with LF or CRLF, the last one also without. Empty lines are no records, and neither are those that name the
 // fields of others.
 //
-// Of opts, MaxDecodedBytes is the most that one record may have, with what ends it, and the most that a Parquet file may. Reserve is asked once for what one
-// piece takes, at the first call of Next, and again for a Parquet file and for pieces that take more than all before them.
+// Of opts, MaxDecodedBytes is the most that one record may have, with what ends it, and the most that a Parquet file may.
+// Reserve is asked once for what one piece takes, at the first call of Next, and again for a Parquet file and for pieces
+// that take more than all before them.
 func NewObjectReader(body io.Reader, object Object, opts Options) *ObjectReader {
 	object.ETag = strings.TrimSuffix(strings.TrimPrefix(object.ETag, `"`), `"`)
 	if object.EventTime.IsZero() {
@@ -111,8 +112,8 @@ func NewObjectReader(body io.Reader, object Object, opts Options) *ObjectReader 
 // record the object ends early, and the next call returns it again. It has in its chain: decompress.ErrTooLarge, if the
 // record is too long; what opts.Reserve returned; decompress.ErrCorrupt, if the gzip stream, or the array that the records
 // are in, or the Parquet file is broken or cut short; errors.ErrUnsupported, if the Parquet file has something in it that
-// is not known; or else what body returned. The whole records before the error are returned first, by
-// calls before; of those before an error of body's, only whole pieces, since it will not end there another time.
+// is not known; or else what body returned. The whole records before the error are returned first, by calls before; of
+// those before an error of body's, only whole pieces, since it will not end there another time.
 func (r *ObjectReader) Next() (Batch, error) {
 	if r.err == nil && !r.begun {
 		r.begun = true
