@@ -227,13 +227,9 @@ func (a *authority) issue(name string, usage x509.ExtKeyUsage) (certificate tls.
 // startWithTLS starts a receiver that serves HTTPS, and returns its URL.
 func startWithTLS(t *testing.T, settings, config string) (p *pipeline, url string) {
 	t.Helper()
-	// Readiness is asked for where there is no TLS.
-	health, err := stack.FreeAddr(t.Context())
-	require.NoError(t, err)
 	p = &pipeline{T: t, loki: stacktest.StartLoki(t, stack.LokiOptions{}), started: time.Now()}
-	p.collector = stacktest.StartCollector(t, shippedConfig, map[string]string{"LOKI_URL": p.loki.PushURL(), "AWSLOKI_HEALTH": health}, stack.CollectorOptions{
-		Args:     []string{"--config", "yaml:" + soon, "--config", "yaml:receivers: {cloudwatchsubscription: {tls: {" + settings + "}}}", "--config", "yaml:" + config},
-		ReadyURL: "http://" + health,
+	p.collector = stacktest.StartCollector(t, shippedConfig, map[string]string{"LOKI_URL": p.loki.PushURL()}, stack.CollectorOptions{
+		Args: []string{"--config", "yaml:" + soon, "--config", "yaml:receivers: {cloudwatchsubscription: {tls: {" + settings + "}}}", "--config", "yaml:" + config},
 	})
 	return p, "https" + strings.TrimPrefix(p.collector.URL(), "http")
 }

@@ -27,9 +27,6 @@ type CollectorOptions struct {
 	Binary string   // default: _build/otelcol-awsloki in the repository
 	Name   string   // default: otelcol-awsloki; tells several collectors in one folder apart
 	Args   []string // further arguments, for example another --config that is laid over the first
-	// ReadyURL answers 200 when the collector is ready. Default: /ready of the receiver. A configuration without the
-	// receiver can give the health_check extension's address here.
-	ReadyURL string
 }
 
 // Collector is a collector that runs as a child process. After Stop or Kill, Start and Restart bring it back on the same
@@ -58,17 +55,14 @@ func StartCollector(ctx context.Context, dir, configPath string, env map[string]
 	if c.env, err = collectorEnv(ctx, filepath.Join(dir, name+"-data"), env); err != nil {
 		return nil, err
 	}
-	readyURL := cmp.Or(opts.ReadyURL, c.URL()+"/ready")
 	c.Process, err = StartProcess(ctx, Command{
 		Name: name,
 		Path: binary,
 		Args: append([]string{"--config", configPath}, opts.Args...),
 		Env:  c.env,
 		Dir:  dir,
-		Ready: func(ctx context.Context) error {
-			_, err := get(ctx, readyURL, nil)
-			return err
-		},
+		// An answer of one receiver would not do: others are still to be started.
+		ReadyLog: "Everything is ready.",
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@
 package stack
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -39,10 +40,10 @@ func runProgram(program string) int {
 		return runParent()
 	case "collector":
 		signal.Notify(terminated, syscall.SIGTERM)
-		go serve(os.Getenv(envListen), "/ready", "")
-		go serve(net.JoinHostPort("localhost", os.Getenv(envMetricsPort)), "/metrics",
+		serve(net.JoinHostPort("localhost", os.Getenv(envMetricsPort)), "/metrics",
 			"# TYPE otelcol_receiver_accepted_log_records counter\notelcol_receiver_accepted_log_records{receiver=\"x\"} 3\n")
 		fmt.Println("arguments:", strings.Join(os.Args[1:], " "))
+		fmt.Println("Everything is ready. Begin running and processing data.")
 		fmt.Println("got", <-terminated)
 		if os.Getenv("FAIL") != "" {
 			return 9
@@ -51,10 +52,15 @@ func runProgram(program string) int {
 	return 0
 }
 
+// serve returns once it listens.
 func serve(addr, path, body string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, body) })
-	server := &http.Server{Addr: addr, Handler: mux, ReadHeaderTimeout: time.Second}
-	fmt.Println(server.ListenAndServe())
-	os.Exit(1)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
+	go func() { fmt.Println(server.Serve(listener)) }()
 }

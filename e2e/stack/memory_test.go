@@ -12,7 +12,8 @@ import (
 
 func TestMemory(t *testing.T) {
 	p, err := StartProcess(t.Context(), Command{
-		Name: "lambda", Path: executable(t), Dir: t.TempDir(), Env: map[string]string{envProgram: "lambda"}, DiesOfSIGTERM: true,
+		Name: "lambda", Path: executable(t), Dir: t.TempDir(), Env: map[string]string{envProgram: "lambda"},
+		ReadyLog: "environment:", DiesOfSIGTERM: true,
 	})
 	require.NoError(t, err)
 	m, err := p.Memory()

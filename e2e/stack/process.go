@@ -8,20 +8,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
 const (
-	readyTimeout = time.Minute
-	stopTimeout  = time.Minute
+	readyTimeout = 3 * time.Minute
+	stopTimeout  = 3 * time.Minute
 	tailLines    = 40
 )
 
@@ -36,8 +38,10 @@ type Command struct {
 	Args []string
 	Env  map[string]string // goes before the few variables that are inherited
 	Dir  string            // working directory, and the place of the log file; created when missing
-	// Ready returns nil once the process does its work. Without it, a process is ready when it has started.
-	Ready func(context.Context) error
+	// Ready returns nil once the process does its work, and ReadyLog is what the process then writes to its log. A process
+	// with neither is ready when it has started.
+	Ready    func(context.Context) error
+	ReadyLog string
 	// DiesOfSIGTERM says that the process does not handle SIGTERM, so that it is no error when Stop ends it that way.
 	DiesOfSIGTERM bool
 }
@@ -52,9 +56,10 @@ type Process struct {
 
 // run is one life of a process.
 type run struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
-	err  error         // how it ended; read after done
+	cmd     *exec.Cmd
+	logFrom int64         // where its log begins, after those of earlier lives
+	done    chan struct{} // closed when the process has ended
+	err     error         // how it ended; read after done
 }
 
 // StartProcess starts cmd and waits until it is ready.
@@ -95,12 +100,16 @@ func (p *Process) launch(ctx context.Context) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	earlier, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.cmd.Path, p.cmd.Args...) //nolint:gosec // runs what it is told to
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.cmd.Dir, log, log
 	cmd.Env = environ(p.cmd.Env)
 	cmd.SysProcAttr = sysProcAttr()
 
-	r := &run{cmd: cmd, done: make(chan struct{})}
+	r := &run{cmd: cmd, logFrom: earlier, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
 		// The kernel sends the parent-death signal when the thread that started the child ends: keep that thread.
@@ -118,9 +127,6 @@ func (p *Process) launch(ctx context.Context) (*run, error) {
 }
 
 func (p *Process) awaitReady(ctx context.Context, r *run) error {
-	if p.cmd.Ready == nil {
-		return nil
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -130,8 +136,24 @@ func (p *Process) awaitReady(ctx context.Context, r *run) error {
 		case <-ctx.Done():
 		}
 	}()
-	if err := Eventually(ctx, readyTimeout, p.cmd.Ready); err != nil {
+	if err := Eventually(ctx, readyTimeout, func(ctx context.Context) error { return p.ready(ctx, r) }); err != nil {
 		return fmt.Errorf("not ready: %w", err)
+	}
+	return nil
+}
+
+func (p *Process) ready(ctx context.Context, r *run) error {
+	if p.cmd.ReadyLog != "" {
+		log, err := p.Log()
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(log[r.logFrom:], p.cmd.ReadyLog) {
+			return fmt.Errorf("its log does not say %q", p.cmd.ReadyLog)
+		}
+	}
+	if p.cmd.Ready != nil {
+		return p.cmd.Ready(ctx)
 	}
 	return nil
 }
