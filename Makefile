@@ -69,7 +69,7 @@ unit: ## Unit tests, with the race detector
 
 .PHONY: e2e
 e2e: build lambda loki ## End-to-end tests, against real Loki and the built binaries
-	cd e2e && go vet ./... && go test -count=1 -timeout 30m ./...
+	cd e2e && go vet ./... && go test -count=1 -timeout 60m ./...
 
 .PHONY: validate
 validate: build ## Have the built collector check config.yaml and every example

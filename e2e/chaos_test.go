@@ -85,7 +85,7 @@ limits_config: {ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, per_stre
 	seed := rand.Uint64()
 	proxy, pushURL := startProxy(t, loki, faultproxy.Seeded(seed, chaosShare, faults...))
 	// The timeout is what Loki does not need by far, so that nothing is sent again that it has.
-	d := startDeliverer(t, pushURL, exporter("tenant: {attribute: team}, timeout: 5s, sending_queue: {batch: {min_size: 50000, max_size: 100000}}"))
+	d := startDeliverer(t, pushURL, exporter("tenant: {attribute: team}, timeout: 15s, sending_queue: {batch: {min_size: 50000, max_size: 100000}}"))
 	start := time.Now().Add(-10 * time.Minute)
 	want := map[string][]string{}
 	for n := range chaosRequests {

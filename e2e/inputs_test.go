@@ -73,7 +73,7 @@ func (p *pipeline) received(name string, labels ...string) int {
 // untilSent waits until the exporter has nothing left to send: what came in before is in Loki.
 func (p *pipeline) untilSent() {
 	p.Helper()
-	require.NoError(p, stack.Eventually(p.Context(), 2*settled, func(ctx context.Context) error {
+	require.NoError(p, stack.Eventually(p.Context(), settled, func(ctx context.Context) error {
 		metrics, err := p.collector.Metrics(ctx)
 		if err != nil {
 			return err

@@ -22,9 +22,7 @@ import (
 const (
 	shippedConfig = "../config.yaml"
 	// functionTimeout is the timeout of the Lambda function.
-	functionTimeout = 30 * time.Second
-	// arrival is how long lines may take to Loki when nothing is in their way.
-	arrival = 30 * time.Second
+	functionTimeout = time.Minute
 )
 
 // pipeline is everything between a Lambda event and LogQL.
@@ -72,7 +70,7 @@ func (p *pipeline) forward(messages ...cloudwatch.Message) {
 // await waits until a query gives at least n lines and returns all of them.
 func (p *pipeline) await(query string, n int) []stack.Line {
 	p.Helper()
-	lines, err := p.loki.WaitForLines(p.Context(), query, p.started.Add(-time.Hour), n, arrival)
+	lines, err := p.loki.WaitForLines(p.Context(), query, p.started.Add(-time.Hour), n, settled)
 	require.NoError(p, err)
 	return lines
 }

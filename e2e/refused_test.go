@@ -137,7 +137,7 @@ func TestRefusedByLoki(t *testing.T) {
 	p := startPipeline(t, "../examples/in-memory.yaml", stack.CollectorOptions{})
 	old := cloudwatch.Generate(cloudwatch.Source{LogStream: "old", Start: p.started.AddDate(0, 0, -30), Events: 3})
 	require.Equal(t, 200, p.post(old.Gzip(), nil).status)
-	require.NoError(t, stack.Eventually(t.Context(), arrival, func(ctx context.Context) error {
+	require.NoError(t, stack.Eventually(t.Context(), settled, func(ctx context.Context) error {
 		metrics, err := p.collector.Metrics(ctx)
 		if err == nil && metrics.Sum("otelcol_exporter_loki_refused_lines", "reason", "greater_than_max_sample_age", "exporter", "loki") != 3 {
 			err = errors.New("not counted")
