@@ -65,7 +65,7 @@ test: unit generated tidy validate e2e ## Everything that must pass
 
 .PHONY: unit
 unit: ## Unit tests, with the race detector
-	go test -race ./...
+	go test -race -timeout 40m ./...
 
 .PHONY: e2e
 e2e: build lambda loki ## End-to-end tests, against real Loki and the built binaries

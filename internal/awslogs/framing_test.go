@@ -190,7 +190,7 @@ func FuzzFraming(f *testing.F) {
 
 // Bytes that come a few at a time are not searched again and again: that would take many minutes here.
 func TestFramingIsLinear(t *testing.T) {
-	const size, step = 8 << 20, 64
+	const size, step = 4 << 20, 64
 	for name, tt := range map[string]struct {
 		object       s3log.Object
 		before, text string
@@ -219,7 +219,9 @@ func TestFramingIsLinear(t *testing.T) {
 			for end := step; end <= len(content); end += step {
 				for {
 					_, n, err := framer.next(content[start:end], false)
-					require.NoError(t, err)
+					if err != nil {
+						require.NoError(t, err) // which is slow, so often
+					}
 					if n == 0 {
 						break
 					}

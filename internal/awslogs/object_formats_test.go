@@ -245,7 +245,13 @@ func TestObjectMessages(t *testing.T) {
 	}
 	whole, documents := read(0, 20, false)
 	assert.Len(t, whole, len(ids)+6)
-	assert.Subset(t, whole, ids)
+	all := map[string]bool{}
+	for _, id := range whole {
+		all[id] = true
+	}
+	for _, id := range ids {
+		assert.True(t, all[id], id)
+	}
 	again, documentsAgain := read(0, 20, true)
 	assert.Equal(t, whole, again)
 	assert.Equal(t, documents, documentsAgain)
@@ -254,7 +260,9 @@ func TestObjectMessages(t *testing.T) {
 		skip := random.IntN(len(ids) + 10)
 		left, documentsLeft := read(skip, 20, skip%2 == 0)
 		require.Len(t, left, max(len(ids)+6-skip, 0))
-		require.Subset(t, whole, left)
+		for _, id := range left {
+			require.True(t, all[id], id)
+		}
 		cut := documentsLeft[ID{}]
 		delete(documentsLeft, ID{})
 		require.LessOrEqual(t, cut, 5)
@@ -346,10 +354,10 @@ func TestObjectMessagesReserve(t *testing.T) {
 	opts := testOptions()
 	asked := int64(0)
 	opts.Reserve = func(n int64) error { asked += n; return nil }
-	_, err := readObject(strings.NewReader(strings.Repeat(message, 2000)), sampleObject("cloudwatch"), opts)
+	_, err := readObject(strings.NewReader(strings.Repeat(message, 1000)), sampleObject("cloudwatch"), opts)
 	require.NoError(t, err)
 	assert.Greater(t, asked, int64(maxPieceBytes/len(event)*recordMemory))
-	assert.Less(t, asked, int64(20*maxPieceBytes))
+	assert.Less(t, asked, int64(15*maxPieceBytes))
 
 	refused := errors.New("no memory now")
 	calls := 0

@@ -164,7 +164,7 @@ func heldMemory() (stats runtime.MemStats) {
 // Also lines of the sizes that have most moved from buffer to buffer take no more buffers than a few times what they
 // are, and skipped ones take none.
 func TestObjectWorkIsLinear(t *testing.T) {
-	const size = 16 << 20
+	const size = 8 << 20
 	tiny := strings.Repeat("\n", maxPieceRecords+10)
 	almost := strings.Repeat("x", maxPieceBytes-maxPieceRecords) + "\n"
 	opts := testOptions()

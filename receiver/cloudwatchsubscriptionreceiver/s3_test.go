@@ -67,9 +67,9 @@ func requireNumbered(t *testing.T, sink *consumertest.LogsSink, lines int) {
 	next := 0
 	for _, logs := range sink.AllLogs() {
 		for _, record := range logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
-			number, err := strconv.Atoi(record.Body().Str()[:8])
-			require.NoError(t, err)
-			require.Equal(t, next, number)
+			if number, err := strconv.Atoi(record.Body().Str()[:8]); err != nil || number != next {
+				require.Fail(t, "another number", "%d instead of %d: %v", number, next, err)
+			}
 			next++
 		}
 	}
@@ -101,7 +101,7 @@ func TestObject(t *testing.T) {
 
 	// Larger than other requests may be, and in pieces.
 	sink.Reset()
-	lines := 300_000
+	lines := 150_000
 	resp, text = s.object(bytes.NewReader(numbered(lines)), testObject)
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 	assert.JSONEq(t, fmt.Sprintf(`{"accepted":%d}`, lines), text)
