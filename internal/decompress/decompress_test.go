@@ -34,6 +34,9 @@ func TestDecode(t *testing.T) {
 	for name, f := range formats {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{0, 1, 511, 512, 513, 70_000, measuredSize, measuredSize + 1, 2*measuredSize + 1} {
+				if size > 70_000 && size != measuredSize+1 && name != "gzip" {
+					continue // takes long, and the buffer grows as that of gzip does
+				}
 				if name == "gzip within gzip" && size < 1000 {
 					continue // the outer layer holds more than the inner
 				}
