@@ -354,10 +354,10 @@ func TestObjectMessagesReserve(t *testing.T) {
 	opts := testOptions()
 	asked := int64(0)
 	opts.Reserve = func(n int64) error { asked += n; return nil }
-	_, err := readObject(strings.NewReader(strings.Repeat(message, 1000)), sampleObject("cloudwatch"), opts)
+	_, err := readObject(strings.NewReader(strings.Repeat(message, 2000)), sampleObject("cloudwatch"), opts)
 	require.NoError(t, err)
 	assert.Greater(t, asked, int64(maxPieceBytes/len(event)*recordMemory))
-	assert.Less(t, asked, int64(15*maxPieceBytes))
+	assert.Less(t, asked, int64(20*maxPieceBytes))
 
 	refused := errors.New("no memory now")
 	calls := 0
