@@ -22,14 +22,13 @@ type arrivalClock struct {
 }
 
 // reserve takes n consecutive nanoseconds and returns the first of them. They
-// begin at the wall clock's time, or right after the last one taken while the
-// wall clock has not yet passed it. The first is never below 1, because a
+// begin at the wall clock's time, now, or right after the last one taken while
+// the wall clock has not yet passed it. The first is never below 1, because a
 // timestamp of 0 means that there is none.
-func (c *arrivalClock) reserve(n int) int64 {
-	now := c.now().UnixNano()
+func (c *arrivalClock) reserve(now time.Time, n int) int64 {
 	for {
 		last := c.last.Load()
-		first := max(now, last+1)
+		first := max(now.UnixNano(), last+1)
 		if c.last.CompareAndSwap(last, first+int64(n)-1) {
 			return first
 		}

@@ -55,7 +55,7 @@ func TestReserve(t *testing.T) {
 			}
 			c := scriptedClock(nanos...)
 			for i, s := range tt.steps {
-				assert.Equal(t, s.first, c.reserve(s.n), "step %d", i)
+				assert.Equal(t, s.first, c.reserve(c.now(), s.n), "step %d", i)
 			}
 		})
 	}
@@ -73,7 +73,7 @@ func TestReserveConcurrently(t *testing.T) {
 	for g := range goroutines {
 		wg.Go(func() {
 			for range rounds {
-				taken[g] = append(taken[g], c.reserve(n))
+				taken[g] = append(taken[g], c.reserve(c.now(), n))
 			}
 		})
 	}

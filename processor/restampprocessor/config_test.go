@@ -6,6 +6,7 @@ package restampprocessor
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
+	"github.com/awsloki/awsloki/exporter/lokiexporter"
 	"github.com/awsloki/awsloki/processor/restampprocessor/internal/metadata"
 )
 
@@ -36,44 +38,75 @@ func load(t *testing.T, name string) (*Config, error) {
 func TestLoadConfig(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name string
-		want *Config
+		name   string
+		change func(*Config)
 	}{
-		{"", &Config{
-			Timestamps:        TimestampsAlways,
-			OriginalAttribute: "log.record.original_timestamp",
-			Instance:          InstanceConfig{Enabled: true, Attribute: "collector.instance.id"},
+		{"", func(*Config) {}},
+		{"all", func(cfg *Config) {
+			*cfg = Config{
+				Timestamps:        TimestampsAsNeeded,
+				MaxAge:            45 * time.Minute,
+				StreamAttributes:  []string{"service.name", "aws.log.group.names"},
+				MaxAgeAbsolute:    24 * time.Hour,
+				MaxFuture:         5 * time.Minute,
+				MaxStreams:        10,
+				IdleTimeout:       time.Minute,
+				OriginalAttribute: "source.timestamp",
+				Instance:          InstanceConfig{Attribute: "promtail", Value: "promtail-0"},
+			}
 		}},
-		{"all", &Config{
-			Timestamps:        TimestampsNever,
-			OriginalAttribute: "source.timestamp",
-			Instance:          InstanceConfig{Attribute: "promtail", Value: "promtail-0"},
-		}},
-		{"not_kept", &Config{
-			Timestamps: TimestampsAlways,
-			Instance:   InstanceConfig{Enabled: true, Attribute: "collector.instance.id"},
-		}},
-		{"no_attribute_needed", &Config{
-			Timestamps:        TimestampsAlways,
-			OriginalAttribute: "log.record.original_timestamp",
-		}},
+		{"never", func(cfg *Config) { cfg.Timestamps = TimestampsNever }},
+		{"not_kept", func(cfg *Config) { cfg.OriginalAttribute = "" }},
+		{"one_stream", func(cfg *Config) { cfg.StreamAttributes = []string{} }},
+		{"no_attribute_needed", func(cfg *Config) { cfg.Instance = InstanceConfig{} }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			want := createDefaultConfig().(*Config)
+			tt.change(want)
 			cfg, err := load(t, tt.name)
 			require.NoError(t, err)
-			assert.Equal(t, tt.want, cfg)
+			assert.Equal(t, want, cfg)
 		})
 	}
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	cfg, err := load(t, "")
+	require.NoError(t, err)
+	var labels []string
+	for _, label := range lokiexporter.NewFactory().CreateDefaultConfig().(*lokiexporter.Config).Labels {
+		labels = append(labels, label.Attribute)
+	}
+	assert.ElementsMatch(t, labels, cfg.StreamAttributes, "the default labels of the Loki exporter")
+	cfg.StreamAttributes = nil
+	assert.Equal(t, &Config{
+		Timestamps:        TimestampsAlways,
+		MaxAge:            time.Hour,
+		MaxAgeAbsolute:    168 * time.Hour,
+		MaxFuture:         10 * time.Minute,
+		MaxStreams:        100_000,
+		IdleTimeout:       2 * time.Hour,
+		OriginalAttribute: "log.record.original_timestamp",
+		InOrder:           true,
+		Instance:          InstanceConfig{Enabled: true, Attribute: "collector.instance.id"},
+	}, cfg)
 }
 
 func TestLoadConfigRefused(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, want string }{
-		{"as_needed", "decoding failed due to the following error(s):\n\n" +
-			"'timestamps' `timestamps` must be one of always, never, but is \"as_needed\""},
-		{"unknown_key", "decoding failed due to the following error(s):\n\n'restampprocessor.Config' has invalid keys: max_age"},
+		{"sometimes", "decoding failed due to the following error(s):\n\n" +
+			"'timestamps' `timestamps` must be one of always, as_needed, never, but is \"sometimes\""},
+		{"unknown_key", "decoding failed due to the following error(s):\n\n'restampprocessor.Config' has invalid keys: max_ages"},
 		{"no_attribute", "`instance::attribute` must not be empty when `instance::enabled` is true"},
+		{"negative", "`max_age` must be at least 0s, but is -1s\n" +
+			"`max_age_absolute` must be at least 1ns, but is 0s\n" +
+			"`max_future` must be at least 0s, but is -1m0s\n" +
+			"`idle_timeout` must be at least 1ns, but is 0s\n" +
+			"`max_streams` must be at least 1, but is 0"},
+		{"stream_attributes", "`stream_attributes::1` must not be empty\n`stream_attributes::2` is \"service.name\" a second time"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -87,7 +120,9 @@ func TestLoadConfigRefused(t *testing.T) {
 // can be wrong in ways that one read from a file cannot.
 func TestValidateReportsEverything(t *testing.T) {
 	t.Parallel()
-	err := confmap.Validate(&Config{Timestamps: "sometimes", Instance: InstanceConfig{Enabled: true}})
-	assert.EqualError(t, err, "`timestamps` must be one of always, never, but is \"sometimes\"\n"+
+	cfg := createDefaultConfig().(*Config)
+	cfg.Timestamps = "sometimes"
+	cfg.Instance.Attribute = ""
+	assert.EqualError(t, confmap.Validate(cfg), "`timestamps` must be one of always, as_needed, never, but is \"sometimes\"\n"+
 		"`instance::attribute` must not be empty when `instance::enabled` is true")
 }

@@ -1,10 +1,10 @@
 // Copyright The awsloki Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package restampprocessor gives log records the time at which they arrived,
-// strictly increasing within one Collector, and marks their resources with the
-// instance that did so, so that Loki takes every record and drops none as a
-// duplicate.
+// Package restampprocessor makes every timestamp one that Loki takes: the time of
+// arrival for all records, or a new one for those that Loki would refuse. It marks
+// resources with the instance that did so, so that several Collectors never write
+// to the same stream.
 package restampprocessor
 
 //go:generate go tool -modfile=../../tools/go.mod mdatagen metadata.yaml

@@ -5,14 +5,18 @@ package restampprocessor
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/processortest"
 
@@ -71,9 +75,83 @@ func TestConsumeLogs(t *testing.T) {
 func TestProcessorsShareTheirClock(t *testing.T) {
 	t.Parallel()
 	set := processortest.NewNopSettings(metadata.Type)
-	a, err := newRestampProcessor(set, createDefaultConfig().(*Config))
+	a, err := newRestampProcessor(set, createDefaultConfig().(*Config), consumertest.NewNop())
 	require.NoError(t, err)
-	b, err := newRestampProcessor(set, createDefaultConfig().(*Config))
+	b, err := newRestampProcessor(set, createDefaultConfig().(*Config), consumertest.NewNop())
 	require.NoError(t, err)
-	assert.Same(t, a.clock, b.clock)
+	assert.Same(t, a.stamper.(*always).clock, b.stamper.(*always).clock)
+}
+
+// waiting is a next component that says when it has begun with a batch, and ends
+// when it is told to.
+type waiting struct {
+	consumertest.LogsSink
+	begun, end chan struct{}
+}
+
+func (w *waiting) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
+	w.begun <- struct{}{}
+	<-w.end
+	return w.LogsSink.ConsumeLogs(ctx, ld)
+}
+
+// TestInOrder: while a batch is being handed on, others wait for as long as
+// their senders do.
+func TestInOrder(t *testing.T) {
+	t.Parallel()
+	next := &waiting{begun: make(chan struct{}, 2), end: make(chan struct{})}
+	p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), createDefaultConfig().(*Config), next)
+	require.NoError(t, err)
+	first := make(chan error)
+	go func() { first <- p.consumeLogs(t.Context(), oneRecord(1)) }()
+	<-next.begun
+
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	ld := oneRecord(1)
+	err = p.consumeLogs(impatient, ld)
+	require.EqualError(t, err, "waiting for the batches before this one to be handed on: context canceled")
+	assert.False(t, consumererror.IsPermanent(err))
+	assert.Equal(t, []pcommon.Timestamp{1}, stampsOf(ld), "it can be tried again")
+
+	close(next.end)
+	require.NoError(t, <-first)
+	require.NoError(t, p.consumeLogs(t.Context(), ld))
+	assert.Len(t, next.AllLogs(), 2)
+}
+
+// TestNotInOrder: a slow next component gets several batches at once.
+func TestNotInOrder(t *testing.T) {
+	t.Parallel()
+	for _, change := range []func(*Config){
+		func(cfg *Config) { cfg.InOrder = false },
+		func(cfg *Config) { cfg.InOrder, cfg.Timestamps = false, TimestampsAsNeeded },
+		func(cfg *Config) { cfg.Timestamps = TimestampsNever },
+	} {
+		next := &waiting{begun: make(chan struct{}, 2), end: make(chan struct{})}
+		cfg := createDefaultConfig().(*Config)
+		change(cfg)
+		p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), cfg, next)
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() { assert.NoError(t, p.consumeLogs(t.Context(), oneRecord(1))) })
+		}
+		<-next.begun
+		<-next.begun
+		close(next.end)
+		wg.Wait()
+	}
+}
+
+// TestNextRefuses: what the next component says is the sender's answer, and the
+// next batch has its turn.
+func TestNextRefuses(t *testing.T) {
+	t.Parallel()
+	full := errors.New("sending queue is full")
+	p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), createDefaultConfig().(*Config), consumertest.NewErr(full))
+	require.NoError(t, err)
+	for range 2 {
+		require.ErrorIs(t, p.consumeLogs(t.Context(), oneRecord(1)), full)
+	}
 }

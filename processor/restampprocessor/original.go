@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 )
 
 const (
@@ -15,25 +16,46 @@ const (
 	maxPerChunk = 128
 )
 
-// originals writes timestamps in UTC exactly as time.RFC3339Nano does, at a
-// fraction of the cost: records that follow one another mostly share their
-// second, so it is formatted once, and their strings share their memory. It is
-// for the records of one batch and for one goroutine.
+// originals replaces timestamps and keeps them in an attribute. It is for the
+// records of one batch and for one goroutine.
+//
+// It writes times in UTC exactly as time.RFC3339Nano does, at a fraction of the
+// cost: records that follow one another mostly share their second, so it is
+// formatted once, and their strings share their memory.
 type originals struct {
-	perChunk int // strings that share one piece of memory
+	attribute string // empty: timestamps are not kept
+
+	perChunk int // strings that share the next piece of memory
 	chunk    strings.Builder
 	second   int64
 	prefix   []byte // second, without fraction and zone
 }
 
-func newOriginals(records int) originals {
-	return originals{perChunk: min(records, maxPerChunk)}
+// newOriginals is for at least that many records.
+func newOriginals(attribute string, records int) originals {
+	return originals{attribute: attribute, perChunk: min(records, maxPerChunk)}
+}
+
+// replace sets a record's timestamp. An attribute that is there already is left as
+// it is: a record that has been through another Collector carries the source's
+// own time in it.
+func (o *originals) replace(lr plog.LogRecord, at pcommon.Timestamp) {
+	if o.attribute != "" && lr.Timestamp() != 0 {
+		if v, exists := lr.Attributes().GetOrPutEmpty(o.attribute); !exists {
+			v.SetStr(o.format(lr.Timestamp()))
+		}
+	}
+	lr.SetTimestamp(at)
+	if lr.ObservedTimestamp() == 0 {
+		lr.SetObservedTimestamp(at)
+	}
 }
 
 func (o *originals) format(ts pcommon.Timestamp) string {
 	if o.chunk.Cap()-o.chunk.Len() < maxOriginalLen {
 		o.chunk = strings.Builder{}
 		o.chunk.Grow(o.perChunk * maxOriginalLen)
+		o.perChunk = min(2*o.perChunk, maxPerChunk)
 	}
 	start := o.chunk.Len()
 

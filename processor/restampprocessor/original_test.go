@@ -27,7 +27,7 @@ func TestOriginals(t *testing.T) {
 		{1_772_600_767_999_999_999, "2026-03-04T05:06:07.999999999Z"},
 		{math.MaxInt64, "2262-04-11T23:47:16.854775807Z"},
 	} {
-		o := newOriginals(1)
+		o := newOriginals("", 1)
 		assert.Equal(t, tt.want, o.format(tt.ts))
 	}
 }
@@ -39,7 +39,7 @@ func TestOriginalsAgreeWithTime(t *testing.T) {
 	t.Parallel()
 	const n = 3*maxPerChunk + 1
 	rnd := rand.New(rand.NewPCG(1, 2))
-	o := newOriginals(n)
+	o := newOriginals("", n)
 	got, want := make([]string, n), make([]string, n)
 	var ts uint64
 	for i := range n {
@@ -60,7 +60,7 @@ func TestOriginalsAgreeWithTime(t *testing.T) {
 
 func TestOriginalsBeyondTheAnnouncedNumber(t *testing.T) {
 	t.Parallel()
-	o := newOriginals(1)
+	o := newOriginals("", 1)
 	for range 3 {
 		assert.Equal(t, "1970-01-01T00:00:00.000000007Z", o.format(7))
 	}

@@ -10,42 +10,55 @@ import (
 	"os"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/processor"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 
 	"github.com/awsloki/awsloki/processor/restampprocessor/internal/metadata"
 )
 
-// reasonAlways is the value of the metric's attribute for records that were
-// restamped because every record is.
-const reasonAlways = "always"
+// stamper gives the records of a batch new timestamps, all or some of them. It is
+// safe for concurrent use.
+type stamper interface {
+	stamp(ld plog.Logs) outcome
+}
 
 type restampProcessor struct {
-	cfg       *Config
-	clock     *arrivalClock
-	hostname  func() (string, error)
-	telemetry *metadata.TelemetryBuilder
-	always    metric.MeasurementOption
+	cfg      *Config
+	next     consumer.Logs
+	hostname func() (string, error)
+	stamper  stamper // nil: timestamps stay as they are
+	metrics  *metrics
+
+	// turn holds a value while a batch is stamped and handed on. nil: batches
+	// need not be in order.
+	turn chan struct{}
 
 	instance string // the instance attribute's value, set by start
 }
 
-func newRestampProcessor(set processor.Settings, cfg *Config) (*restampProcessor, error) {
+func newRestampProcessor(set processor.Settings, cfg *Config, next consumer.Logs) (*restampProcessor, error) {
 	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	if err != nil {
 		return nil, err
 	}
-	return &restampProcessor{
-		cfg:       cfg,
-		clock:     processClock,
-		hostname:  os.Hostname,
-		telemetry: telemetry,
-		always: metric.WithAttributeSet(attribute.NewSet(
-			attribute.String("processor", set.ID.String()), attribute.String("reason", reasonAlways))),
-	}, nil
+	p := &restampProcessor{
+		cfg:      cfg,
+		next:     next,
+		hostname: os.Hostname,
+		metrics:  newMetrics(telemetry, set.ID),
+	}
+	switch cfg.Timestamps {
+	case TimestampsAlways:
+		p.stamper = &always{clock: processClock, originalAttribute: cfg.OriginalAttribute}
+	case TimestampsAsNeeded:
+		p.stamper = newAsNeeded(cfg, processClock)
+	case TimestampsNever:
+	}
+	if cfg.InOrder {
+		p.turn = make(chan struct{}, 1)
+	}
+	return p, nil
 }
 
 // start finds the instance's name. Without one the streams of two Collectors
@@ -70,18 +83,29 @@ func (p *restampProcessor) start(context.Context, component.Host) error {
 }
 
 func (p *restampProcessor) shutdown(context.Context) error {
-	p.telemetry.Shutdown()
+	p.metrics.telemetry.Shutdown()
 	return nil
 }
 
-func (p *restampProcessor) processLogs(ctx context.Context, ld plog.Logs) (plog.Logs, error) {
+func (p *restampProcessor) consumeLogs(ctx context.Context, ld plog.Logs) error {
 	if p.cfg.Instance.Enabled {
 		p.addInstance(ld)
 	}
-	if p.cfg.Timestamps == TimestampsAlways {
-		p.restamp(ctx, ld)
+	if p.stamper == nil {
+		return p.next.ConsumeLogs(ctx, ld)
 	}
-	return ld, nil
+	if p.turn != nil {
+		// A lock that the sender's patience ends. Those who wait for it get it in
+		// the order in which they came.
+		select {
+		case p.turn <- struct{}{}:
+			defer func() { <-p.turn }()
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the batches before this one to be handed on: %w", ctx.Err())
+		}
+	}
+	p.metrics.add(ctx, p.stamper.stamp(ld))
+	return p.next.ConsumeLogs(ctx, ld)
 }
 
 func (p *restampProcessor) addInstance(ld plog.Logs) {
@@ -89,34 +113,5 @@ func (p *restampProcessor) addInstance(ld plog.Logs) {
 		if v, exists := rl.Resource().Attributes().GetOrPutEmpty(p.cfg.Instance.Attribute); !exists {
 			v.SetStr(p.instance)
 		}
-	}
-}
-
-func (p *restampProcessor) restamp(ctx context.Context, ld plog.Logs) {
-	n := ld.LogRecordCount()
-	arrival := pcommon.Timestamp(p.clock.reserve(n))
-	kept := newOriginals(n)
-	for _, rl := range ld.ResourceLogs().All() {
-		for _, sl := range rl.ScopeLogs().All() {
-			for _, lr := range sl.LogRecords().All() {
-				if p.cfg.OriginalAttribute != "" && lr.Timestamp() != 0 {
-					p.keepOriginal(lr, &kept)
-				}
-				lr.SetTimestamp(arrival)
-				if lr.ObservedTimestamp() == 0 {
-					lr.SetObservedTimestamp(arrival)
-				}
-				arrival++
-			}
-		}
-	}
-	p.telemetry.ProcessorRestampReplaced.Add(ctx, int64(n), p.always)
-}
-
-// keepOriginal leaves an attribute that is there already as it is: a record
-// that has been through another Collector carries the source's own time in it.
-func (p *restampProcessor) keepOriginal(lr plog.LogRecord, kept *originals) {
-	if v, exists := lr.Attributes().GetOrPutEmpty(p.cfg.OriginalAttribute); !exists {
-		v.SetStr(kept.format(lr.Timestamp()))
 	}
 }

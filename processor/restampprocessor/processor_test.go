@@ -7,11 +7,13 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/processor/processortest"
@@ -26,10 +28,15 @@ import (
 // t0 is the time of arrival in the tests that have a clock which stands still.
 const t0 = pcommon.Timestamp(1_772_600_767_000_000_000)
 
-func oneRecord(ts pcommon.Timestamp) plog.Logs {
+func oneRecord(at pcommon.Timestamp) plog.Logs { return records(at) }
+
+// records are of one resource and scope.
+func records(at ...pcommon.Timestamp) plog.Logs {
 	ld := plog.NewLogs()
-	lr := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
-	lr.SetTimestamp(ts)
+	lrs := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+	for _, ts := range at {
+		lrs.AppendEmpty().SetTimestamp(ts)
+	}
 	return ld
 }
 
@@ -53,24 +60,37 @@ func stampsOf(ld plog.Logs) []pcommon.Timestamp {
 	return stamps
 }
 
+// newTestProcessor returns a processor that hands on to a sink.
 func newTestProcessor(t *testing.T, clock *arrivalClock, change func(*Config)) *restampProcessor {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	cfg.Instance.Value = "collector-1"
 	change(cfg)
-	p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), cfg)
+	p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), cfg, new(consumertest.LogsSink))
 	require.NoError(t, err)
-	p.clock = clock
+	p.setClock(clock)
 	require.NoError(t, p.start(t.Context(), componenttest.NewNopHost()))
 	t.Cleanup(func() { require.NoError(t, p.shutdown(context.Background())) })
 	return p
 }
 
+func (p *restampProcessor) setClock(clock *arrivalClock) {
+	switch s := p.stamper.(type) {
+	case *always:
+		s.clock = clock
+	case *asNeeded:
+		s.clock = clock
+	}
+}
+
+// handedOn returns the batches that a processor with a sink has handed on, in order.
+func (p *restampProcessor) handedOn() []plog.Logs { return p.next.(*consumertest.LogsSink).AllLogs() }
+
 func process(t *testing.T, p *restampProcessor, ld plog.Logs) plog.Logs {
 	t.Helper()
-	out, err := p.processLogs(t.Context(), ld)
-	require.NoError(t, err)
-	return out
+	require.NoError(t, p.consumeLogs(t.Context(), ld))
+	batches := p.handedOn()
+	return batches[len(batches)-1]
 }
 
 func TestTimestamps(t *testing.T) {
@@ -160,9 +180,9 @@ func TestOrderWithinABatch(t *testing.T) {
 	for range 2 {
 		rl := ld.ResourceLogs().AppendEmpty()
 		for range 2 {
-			records := rl.ScopeLogs().AppendEmpty().LogRecords()
+			lrs := rl.ScopeLogs().AppendEmpty().LogRecords()
 			for range 2 {
-				records.AppendEmpty()
+				lrs.AppendEmpty()
 			}
 		}
 	}
@@ -263,7 +283,7 @@ func TestInstanceName(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), &Config{Instance: tt.cfg})
+			p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), &Config{Instance: tt.cfg}, consumertest.NewNop())
 			require.NoError(t, err)
 			p.hostname = tt.hostname
 			err = p.start(t.Context(), componenttest.NewNopHost())
@@ -291,15 +311,29 @@ func TestEmptyLogs(t *testing.T) {
 
 func TestTelemetry(t *testing.T) {
 	t.Parallel()
+	point := func(value int64, attributes ...attribute.KeyValue) metricdata.DataPoint[int64] {
+		attributes = append(attributes, attribute.String("processor", "restamp/test"))
+		return metricdata.DataPoint[int64]{Value: value, Attributes: attribute.NewSet(attributes...)}
+	}
+	replaced := func(value int64, why string) metricdata.DataPoint[int64] {
+		return point(value, attribute.String("reason", why))
+	}
+	type points = []metricdata.DataPoint[int64]
 	for _, tt := range []struct {
-		timestamps Timestamps
-		want       []metricdata.DataPoint[int64]
+		timestamps                 Timestamps
+		replaced, streams, evicted points
 	}{
-		{TimestampsAlways, []metricdata.DataPoint[int64]{
-			{Value: 2, Attributes: attribute.NewSet(
-				attribute.String("processor", "restamp/test"), attribute.String("reason", "always"))},
-		}},
-		{TimestampsNever, nil},
+		{timestamps: TimestampsAlways, replaced: points{replaced(8, "always")}},
+		{
+			timestamps: TimestampsAsNeeded,
+			replaced: points{
+				replaced(1, "no_timestamp"), replaced(1, "greater_than_max_sample_age"),
+				replaced(2, "too_far_in_future"), replaced(2, "too_far_behind"),
+			},
+			streams: points{point(2)},
+			evicted: points{point(1)},
+		},
+		{timestamps: TimestampsNever},
 	} {
 		t.Run(string(tt.timestamps), func(t *testing.T) {
 			t.Parallel()
@@ -308,17 +342,36 @@ func TestTelemetry(t *testing.T) {
 			set := processortest.NewNopSettings(metadata.Type)
 			set.ID = component.NewIDWithName(metadata.Type, "test")
 			set.TelemetrySettings = tel.NewTelemetrySettings()
-			p, err := newRestampProcessor(set, &Config{Timestamps: tt.timestamps})
+			cfg := createDefaultConfig().(*Config)
+			cfg.Timestamps = tt.timestamps
+			cfg.MaxStreams = 2
+			p, err := newRestampProcessor(set, cfg, new(consumertest.LogsSink))
 			require.NoError(t, err)
-			process(t, p, oneRecord(0))
-			process(t, p, oneRecord(1))
-
-			if tt.want == nil {
-				_, err := tel.GetMetric("otelcol_processor_restamp_replaced")
-				require.Error(t, err)
-				return
+			p.setClock(fixedClock(int64(t0)))
+			const hour = pcommon.Timestamp(time.Hour)
+			for service, at := range [][]pcommon.Timestamp{{0, t0 - 200*hour, t0 + hour}, {t0 + hour, t0}, {t0, t0 - 2*hour, t0 - hour}} {
+				ld := records(at...)
+				ld.ResourceLogs().At(0).Resource().Attributes().PutInt("service.name", int64(service))
+				process(t, p, ld)
 			}
-			metadatatest.AssertEqualProcessorRestampReplaced(t, tel, tt.want, metricdatatest.IgnoreTimestamp())
+			process(t, p, plog.NewLogs())
+
+			for _, metric := range []struct {
+				name   string
+				want   points
+				assert func(*testing.T, *componenttest.Telemetry, points, ...metricdatatest.Option)
+			}{
+				{"otelcol_processor_restamp_replaced", tt.replaced, metadatatest.AssertEqualProcessorRestampReplaced},
+				{"otelcol_processor_restamp_streams", tt.streams, metadatatest.AssertEqualProcessorRestampStreams},
+				{"otelcol_processor_restamp_evicted_streams", tt.evicted, metadatatest.AssertEqualProcessorRestampEvictedStreams},
+			} {
+				if metric.want != nil {
+					metric.assert(t, tel, metric.want, metricdatatest.IgnoreTimestamp())
+				} else {
+					_, err := tel.GetMetric(metric.name)
+					require.Error(t, err)
+				}
+			}
 		})
 	}
 }
@@ -326,14 +379,26 @@ func TestTelemetry(t *testing.T) {
 // TestNoAllocationPerRecord: without original_attribute a batch costs the same
 // number of allocations however many records it has.
 func TestNoAllocationPerRecord(t *testing.T) {
-	p := newTestProcessor(t, fixedClock(int64(t0)), func(cfg *Config) { cfg.OriginalAttribute = "" })
-	allocs := func(records int) float64 {
-		ld := oneRecord(1)
-		lrs := ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
-		for range records - 1 {
-			lrs.AppendEmpty()
+	for _, timestamps := range []Timestamps{TimestampsAlways, TimestampsAsNeeded} {
+		p := newTestProcessor(t, fixedClock(int64(t0)), func(cfg *Config) {
+			cfg.Timestamps = timestamps
+			cfg.OriginalAttribute = ""
+		})
+		p.next = consumertest.NewNop()
+		allocs := func(n int) float64 {
+			at := make([]pcommon.Timestamp, n)
+			for i := range at {
+				at[i] = t0 - pcommon.Timestamp(i%2)*pcommon.Timestamp(2*time.Hour)
+			}
+			ld := records(at...)
+			return testing.AllocsPerRun(100, func() {
+				lrs := ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+				for i := range lrs.Len() {
+					lrs.At(i).SetTimestamp(at[i])
+				}
+				_ = p.consumeLogs(t.Context(), ld)
+			})
 		}
-		return testing.AllocsPerRun(100, func() { _, _ = p.processLogs(t.Context(), ld) })
+		assert.InDelta(t, allocs(1), allocs(1000), 1, timestamps)
 	}
-	assert.InDelta(t, allocs(1), allocs(1000), 1)
 }

@@ -98,8 +98,9 @@ func randomConfig(rnd *rand.Rand) *Config {
 }
 
 // allowed makes the changes to in that the processor is allowed to make, with
-// the timestamps that it chose for out.
-func allowed(cfg *Config, in, out plog.Logs) {
+// the timestamps that it chose for out, for the records that it was to give a
+// new one.
+func allowed(cfg *Config, in, out plog.Logs, toReplace func(i int) bool) {
 	if cfg.Instance.Enabled {
 		for _, rl := range in.ResourceLogs().All() {
 			if _, exists := rl.Resource().Attributes().Get(cfg.Instance.Attribute); !exists {
@@ -107,11 +108,11 @@ func allowed(cfg *Config, in, out plog.Logs) {
 			}
 		}
 	}
-	if cfg.Timestamps == TimestampsNever {
-		return
-	}
 	stamps := stampsOf(out)
 	for i, lr := range recordsOf(in) {
+		if !toReplace(i) {
+			continue
+		}
 		_, exists := lr.Attributes().Get(cfg.OriginalAttribute)
 		if lr.Timestamp() != 0 && cfg.OriginalAttribute != "" && !exists {
 			lr.Attributes().PutStr(cfg.OriginalAttribute, lr.Timestamp().AsTime().Format(time.RFC3339Nano))
@@ -130,14 +131,15 @@ func asJSON(t *testing.T, ld plog.Logs) string {
 	return string(text)
 }
 
-// TestPropertySequential: whatever comes in and whatever the clock does, the
-// timestamps rise strictly from record to record and from batch to batch, and
-// nothing else changes.
+// TestPropertySequential: whatever comes in and whatever the clock does, with
+// "always" the timestamps rise strictly from record to record and from batch to
+// batch, with "never" they stay, and nothing else changes.
 func TestPropertySequential(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		cfg := randomConfig(rnd)
+		replaces := cfg.Timestamps == TimestampsAlways
 		p := newTestProcessor(t, erraticClock(seed), func(c *Config) { *c = *cfg })
 		var last pcommon.Timestamp
 		for range 20 {
@@ -147,22 +149,22 @@ func TestPropertySequential(t *testing.T) {
 
 			out := process(t, p, in)
 			require.Equal(t, want.LogRecordCount(), out.LogRecordCount(), "seed %d", seed)
-			if cfg.Timestamps == TimestampsAlways {
+			if replaces {
 				for _, at := range stampsOf(out) {
 					require.Greater(t, at, last, "seed %d", seed)
 					last = at
 				}
 			}
-			allowed(cfg, want, out)
+			allowed(cfg, want, out, func(int) bool { return replaces })
 			require.Equal(t, asJSON(t, want), asJSON(t, out), "seed %d", seed)
 		}
 	}
 }
 
 // TestPropertyConcurrent: two processors that share a clock, as those of one
-// Collector do, and many batches at once. Each batch gets consecutive
-// timestamps, later than those of every batch that had been processed when it
-// arrived, and no timestamp is given twice.
+// Collector do, and many batches at once. Each processor hands on timestamps that
+// rise strictly, later than those of every batch that had been processed when a
+// batch arrived, and no timestamp is given twice.
 func TestPropertyConcurrent(t *testing.T) {
 	t.Parallel()
 	const goroutines, batches = 16, 100
@@ -172,8 +174,7 @@ func TestPropertyConcurrent(t *testing.T) {
 			newTestProcessor(t, clock, func(*Config) {}),
 			newTestProcessor(t, clock, func(cfg *Config) { cfg.OriginalAttribute = "" }),
 		}
-		var mu sync.Mutex // guards all and latest, and is not held while a batch is processed
-		var all []pcommon.Timestamp
+		var mu sync.Mutex // guards latest, and is not held while a batch is processed
 		var latest pcommon.Timestamp
 		var wg sync.WaitGroup
 		for g := range goroutines {
@@ -186,27 +187,31 @@ func TestPropertyConcurrent(t *testing.T) {
 					before := latest
 					mu.Unlock()
 
-					out, err := p.processLogs(t.Context(), ld)
-					if !assert.NoError(t, err) {
+					if !assert.NoError(t, p.consumeLogs(t.Context(), ld)) {
 						return
 					}
-					for i, at := range stampsOf(out) {
-						if i == 0 {
-							assert.Greater(t, at, before, "seed %d", seed)
-						} else {
-							assert.Equal(t, before+1, at, "seed %d", seed)
-						}
-						before = at
+					stamps := stampsOf(ld)
+					if len(stamps) == 0 {
+						continue
 					}
+					assert.Greater(t, stamps[0], before, "seed %d", seed)
 					mu.Lock()
-					all = append(all, stampsOf(out)...)
-					latest = max(latest, before)
+					latest = max(latest, stamps[len(stamps)-1])
 					mu.Unlock()
 				}
 			})
 		}
 		wg.Wait()
 
+		var all []pcommon.Timestamp
+		for _, p := range processors {
+			var own []pcommon.Timestamp
+			for _, ld := range p.handedOn() {
+				own = append(own, stampsOf(ld)...)
+			}
+			require.Equal(t, slices.Compact(slices.Sorted(slices.Values(own))), own, "seed %d: handed on in order", seed)
+			all = append(all, own...)
+		}
 		require.Greater(t, len(all), goroutines*batches)
 		slices.Sort(all)
 		require.Len(t, slices.Compact(slices.Clone(all)), len(all), "seed %d: a timestamp was given twice", seed)

@@ -11,5 +11,5 @@ import (
 
 func TestReadme(t *testing.T) {
 	readmetest.Settings(t, createDefaultConfig())
-	readmetest.Examples(t, "processors::restamp", createDefaultConfig, 2)
+	readmetest.Examples(t, "processors::restamp", createDefaultConfig, 3)
 }

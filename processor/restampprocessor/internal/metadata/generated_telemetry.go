@@ -23,10 +23,12 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                    metric.Meter
-	mu                       sync.Mutex
-	registrations            []metric.Registration
-	ProcessorRestampReplaced metric.Int64Counter
+	meter                          metric.Meter
+	mu                             sync.Mutex
+	registrations                  []metric.Registration
+	ProcessorRestampEvictedStreams metric.Int64Counter
+	ProcessorRestampReplaced       metric.Int64Counter
+	ProcessorRestampStreams        metric.Int64Gauge
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -58,10 +60,22 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ProcessorRestampEvictedStreams, err = builder.meter.Int64Counter(
+		"otelcol_processor_restamp_evicted_streams",
+		metric.WithDescription("Number of streams that were forgotten before their time because there were more than `max_streams` (`as_needed`). What comes next of such a stream may be refused by Loki. [Alpha]"),
+		metric.WithUnit("{stream}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProcessorRestampReplaced, err = builder.meter.Int64Counter(
 		"otelcol_processor_restamp_replaced",
-		metric.WithDescription("Number of log records whose timestamp was set by the processor. [Alpha]"),
+		metric.WithDescription("Number of log records whose timestamp was replaced. [Alpha]"),
 		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorRestampStreams, err = builder.meter.Int64Gauge(
+		"otelcol_processor_restamp_streams",
+		metric.WithDescription("Number of streams whose newest timestamp is remembered (`as_needed`), after the latest batch. [Alpha]"),
+		metric.WithUnit("{stream}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

@@ -1,0 +1,97 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package restampprocessor
+
+import (
+	"hash/maphash"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+)
+
+// stream is what is known of one of Loki's streams.
+type stream struct {
+	newest int64 // the latest time of its records in nanoseconds since 1970. 0: none
+	used   time.Time
+}
+
+// streams remembers a bounded number of streams, those used last. Two streams
+// are one to it if their attributes have the same 64-bit hash; the worst that
+// comes of that is timestamps that are replaced although Loki would take them.
+// It is not safe for concurrent use.
+type streams struct {
+	attributes  map[string]maphash.Seed
+	idleTimeout time.Duration
+	byHash      *simplelru.LRU[uint64, *stream]
+	evicted     int64 // how many were forgotten for want of room, since count was called
+}
+
+func newStreams(attributes []string, maxStreams int, idleTimeout time.Duration) *streams {
+	seeds := make(map[string]maphash.Seed, len(attributes))
+	for _, name := range attributes {
+		seeds[name] = maphash.MakeSeed()
+	}
+	// The only error is that of a size below 1.
+	byHash, _ := simplelru.NewLRU[uint64, *stream](max(maxStreams, 1), nil)
+	return &streams{attributes: seeds, idleTimeout: idleTimeout, byHash: byHash}
+}
+
+// get returns the stream of a resource's records, which is the caller's until
+// the next call.
+func (s *streams) get(resource pcommon.Map, now time.Time) *stream {
+	key := s.hash(resource)
+	found, ok := s.byHash.Get(key)
+	if !ok {
+		found = new(stream)
+		if s.byHash.Add(key, found) {
+			s.evicted++
+		}
+	}
+	found.used = now
+	return found
+}
+
+func (s *streams) forgetIdle(now time.Time) {
+	for {
+		_, oldest, ok := s.byHash.GetOldest()
+		if !ok || now.Sub(oldest.used) <= s.idleTimeout {
+			return
+		}
+		s.byHash.RemoveOldest()
+	}
+}
+
+// count returns how many streams are remembered, and how many have been forgotten
+// for want of room since it was called last.
+func (s *streams) count() (remembered, evicted int64) {
+	evicted, s.evicted = s.evicted, 0
+	return int64(s.byHash.Len()), evicted
+}
+
+// hash is the same for any order of the attributes.
+func (s *streams) hash(resource pcommon.Map) (sum uint64) {
+	for name, v := range resource.All() {
+		if seed, ok := s.attributes[name]; ok {
+			if text := labelValue(v); text != "" {
+				sum += maphash.String(seed, text)
+			}
+		}
+	}
+	return sum
+}
+
+// labelValue is an attribute as the Loki exporter makes it a label's value: of a
+// list of one element this element, and no label of what is empty.
+func labelValue(v pcommon.Value) string {
+	switch v.Type() {
+	case pcommon.ValueTypeStr:
+		return v.Str()
+	case pcommon.ValueTypeSlice:
+		if list := v.Slice(); list.Len() == 1 {
+			return labelValue(list.At(0))
+		}
+	}
+	return v.AsString()
+}
