@@ -35,12 +35,14 @@ const (
 const (
 	// soon makes the exporter try again soon, and send what there is after a moment.
 	soon = "exporters: {loki: {retry_on_failure: {initial_interval: 10ms, max_interval: 200ms}, sending_queue: {batch: {flush_timeout: 100ms}}}}"
+	// doublesShow gives every delivery of a line a time of its own, so that Loki does not recognise a second one itself.
+	doublesShow = "processors: {restamp: {timestamps: always}}"
 	// fast makes Loki take what comes as fast as it can.
 	fast = "limits_config: {ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, per_stream_rate_limit: 1GB, per_stream_rate_limit_burst: 1GB}"
 )
 
 // startReceiver starts a collector with the shipped configuration and configs laid over it one after another, before a
-// Loki of its own. Nothing is between the test and the collector.
+// Loki of its own. Nothing is between the test and the collector. Lines have their times of arrival: doubles show.
 func startReceiver(t *testing.T, lokiConfig string, configs ...string) *pipeline {
 	t.Helper()
 	loki := stacktest.StartLoki(t, stack.LokiOptions{Config: lokiConfig})
@@ -50,7 +52,7 @@ func startReceiver(t *testing.T, lokiConfig string, configs ...string) *pipeline
 func startReceiverBefore(t *testing.T, loki *stack.Loki, env map[string]string, configs ...string) *pipeline {
 	t.Helper()
 	var args []string
-	for _, config := range append([]string{soon}, configs...) {
+	for _, config := range append([]string{soon, doublesShow}, configs...) {
 		args = append(args, "--config", "yaml:"+config)
 	}
 	all := map[string]string{"LOKI_URL": loki.PushURL()}

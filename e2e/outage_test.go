@@ -25,7 +25,7 @@ const outageEvents = 200
 // outageMessage is the n-th message of a test, with a log group for each of a few.
 func (p *pipeline) outageMessage(n int) cloudwatch.Message {
 	return cloudwatch.Generate(cloudwatch.Source{
-		LogGroup: fmt.Sprintf("/aws/lambda/outage-%d", n%3), LogStream: fmt.Sprint("stream-", n), Start: p.started, Events: outageEvents,
+		LogGroup: fmt.Sprintf("/aws/lambda/outage-%d", n%3), LogStream: fmt.Sprint("stream-", n), Start: p.started, Step: time.Millisecond, Events: outageEvents,
 	})
 }
 
