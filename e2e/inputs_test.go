@@ -42,7 +42,8 @@ const (
 )
 
 // startReceiver starts a collector with the shipped configuration and configs laid over it one after another, before a
-// Loki of its own. Nothing is between the test and the collector. Lines have their times of arrival: doubles show.
+// Loki of its own. Nothing is between the test and the collector. Other than with the shipped configuration, lines have their
+// times of arrival: doubles show.
 func startReceiver(t *testing.T, lokiConfig string, configs ...string) *pipeline {
 	t.Helper()
 	loki := stacktest.StartLoki(t, stack.LokiOptions{Config: lokiConfig})

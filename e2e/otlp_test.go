@@ -105,13 +105,14 @@ func encodeAttributes(attributes map[string]string) []any {
 	return encoded
 }
 
-// quick makes the exporter of the shipped configuration try again soon, and send what there is after a moment.
+// quick makes the exporter of the shipped configuration try again soon, and send what there is after a moment, several
+// requests at a time.
 const quick = `
 processors: {restamp: {timestamps: never}}
 exporters:
   loki:
     retry_on_failure: {initial_interval: 10ms, max_interval: 200ms}
-    sending_queue: {batch: {flush_timeout: 100ms}}
+    sending_queue: {num_consumers: 4, batch: {flush_timeout: 100ms}}
 `
 
 // deliverer is a collector with the shipped configuration that takes logs by OTLP.

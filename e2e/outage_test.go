@@ -15,6 +15,7 @@ import (
 
 	"github.com/awsloki/awsloki/e2e/cloudwatch"
 	"github.com/awsloki/awsloki/e2e/stack"
+	"github.com/awsloki/awsloki/e2e/stack/stacktest"
 )
 
 // outage is how long Loki is away while events go in.
@@ -30,7 +31,7 @@ func (p *pipeline) outageMessage(n int) cloudwatch.Message {
 }
 
 // requireAll checks that every event of the messages is in Loki, and logs how many lines are there more than once: those
-// whose answer was lost when Loki or the collector went away are sent again.
+// whose answer was lost when Loki or the collector went away are sent again, and Loki does not recognise all of them.
 func (p *pipeline) requireAll(messages []cloudwatch.Message) {
 	p.Helper()
 	lines := p.await(`{log_group=~"/aws/lambda/outage-.*"}`, len(messages)*outageEvents)
@@ -67,6 +68,39 @@ func TestLokiAway(t *testing.T) {
 	}
 	require.NoError(t, p.loki.Start(t.Context()))
 	p.requireAll(messages)
+}
+
+// TestOutageBeyondTheWindow: Loki is away for longer than its window for lines that come out of order, which is 10 s here
+// instead of an hour, with all other times shorter by the same. What waits to be sent again is not overtaken by what came
+// later, so that Loki takes it all.
+func TestOutageBeyondTheWindow(t *testing.T) {
+	loki := stacktest.StartLoki(t, stack.LokiOptions{Config: "ingester: {max_chunk_age: 20s}"})
+	p := startBefore(t, loki, shippedConfig, nil, stack.CollectorOptions{Args: []string{"--config", "yaml:" + `
+processors: {restamp: {max_age: 10s, max_age_absolute: 7s, max_future: 2s}}
+exporters: {loki: {sending_queue: {batch: {min_size: 10000, max_size: 20000}}}}
+`}})
+	var messages []cloudwatch.Message
+	forward := func() {
+		m := cloudwatch.Generate(cloudwatch.Source{
+			LogGroup: "/aws/lambda/outage-0", LogStream: fmt.Sprint("stream-", len(messages)), Start: time.Now(), Step: time.Millisecond, Events: outageEvents,
+		})
+		p.forward(m)
+		messages = append(messages, m)
+	}
+	forward()
+	p.untilSent()
+	require.NoError(t, loki.Stop())
+	ticker := time.NewTicker(500 * time.Millisecond)
+	defer ticker.Stop()
+	for away := time.Now(); time.Since(away) < outage; {
+		<-ticker.C
+		forward()
+	}
+	require.NoError(t, loki.Start(t.Context()))
+	p.requireAll(messages)
+	metrics, err := p.collector.Metrics(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, metrics.Sum("otelcol_exporter_loki_refused_lines"))
 }
 
 // The collector is away when an event comes: the forwarder tries again, and gives up before Lambda ends it.

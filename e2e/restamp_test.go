@@ -57,7 +57,7 @@ func startInstances(t *testing.T, n int, lokiConfig, config, over string) *insta
 }
 
 // sendersOfEach is how many send to a collector at once.
-const sendersOfEach = 4
+const sendersOfEach = 8
 
 // send sends messages, one after another to one collector after another, many at once, and waits until the exporters are
 // done with them.
@@ -124,8 +124,8 @@ func (s *instances) metrics(ctx context.Context) (counters, error) {
 	return counters{all}, nil
 }
 
-// checkRefused checks that exporters and Loki agree on the lines that were refused, which are all for one reason, and
-// returns their number.
+// checkRefused checks the account of the exporters, and that Loki agrees: all lines are delivered but those that were
+// refused, for one reason, whose number it returns. Loki counts them twice where an answer came too late.
 func (s *instances) checkRefused() (refused int) {
 	s.Helper()
 	c, err := s.metrics(s.Context())
@@ -135,7 +135,9 @@ func (s *instances) checkRefused() (refused int) {
 	assert.Equal(s, s.sent-refused, c.of("delivered_lines"))
 	metrics, err := s.loki.Metrics(s.Context())
 	require.NoError(s, err)
-	assert.InDelta(s, refused, metrics.Sum("loki_discarded_samples_total"), 0)
+	discarded := int(metrics.Sum("loki_discarded_samples_total"))
+	assert.GreaterOrEqual(s, discarded, refused)
+	assert.Equal(s, refused == 0, discarded == 0)
 	return refused
 }
 
@@ -167,6 +169,10 @@ func interleaved(rounds int, start time.Time) (messages []cloudwatch.Message) {
 	return messages
 }
 
+// eachBatchAlone has the exporter send what it gets as it gets it, so that a batch which has passed another is refused.
+// (With in_order: false some are, 360 of 20,000 lines in one run.)
+const eachBatchAlone = "exporters: {loki: {sending_queue: {batch: {min_size: 1, flush_timeout: 10ms}}}}"
+
 // TestLokiWantsOrder has 100 log streams of one log group go through three collectors at once to a Loki that wants lines
 // in order.
 func TestLokiWantsOrder(t *testing.T) {
@@ -178,7 +184,7 @@ func TestLokiWantsOrder(t *testing.T) {
 		refuses bool
 		streams int
 	}{
-		{name: "times of arrival and a label for each instance", over: "{}", loki: fast, streams: 3},
+		{name: "times of arrival and a label for each instance", over: eachBatchAlone, loki: fast, streams: 3},
 		{name: "times of the source", over: "processors: {restamp: {timestamps: never}}", loki: unsharded, refuses: true, streams: 3},
 		{name: "no label for the instance", over: "processors: {restamp: {instance: {enabled: false}}}", loki: unsharded, refuses: true, streams: 1},
 	} {
@@ -250,11 +256,12 @@ func TestMixedAges(t *testing.T) {
 		},
 		{
 			name: "as_needed with the limits of Loki and one request at a time", config: unordered,
-			over:      "{processors: {restamp: {max_age_absolute: 168h}}, exporters: {loki: {sending_queue: {num_consumers: 1}}}}",
+			over:      "processors: {restamp: {max_age_absolute: 168h, in_order: true}}",
 			instances: 1, reason: "too_far_behind", within: 50 * time.Minute,
 		},
 		{
-			name: "as_needed by several instances and several requests at a time", config: unordered, over: "{}",
+			name: "as_needed by several instances and several requests at a time", config: unordered,
+			over:      "exporters: {loki: {sending_queue: {num_consumers: 4}}}",
 			instances: 3, reason: "greater_than_max_sample_age", within: 40 * time.Minute,
 		},
 		{
@@ -336,6 +343,7 @@ func TestPromtailLambda(t *testing.T) {
 	for i, line := range lines {
 		assert.Equal(t, strings.TrimSuffix(m.LogEvents[i].Message, "\n"), line.Line)
 		assert.True(t, line.Timestamp.After(p.started), "the time of arrival")
+		assert.Empty(t, line.StructuredMetadata)
 		assert.Equal(t, map[string]string{
 			"promtail": "lambda-promtail", "log_group": lambdaGroup, "collector": "collector-0",
 			"service_name": "unknown_service", // as Loki adds it to streams that come without

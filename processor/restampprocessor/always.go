@@ -24,7 +24,7 @@ func (s *always) stamp(ld plog.Logs) outcome {
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
-				originals.replace(lr, arrival)
+				originals.replace(lr, lr.Timestamp(), arrival)
 				arrival++
 			}
 		}

@@ -48,18 +48,26 @@ func (s *asNeeded) stamp(ld plog.Logs) outcome {
 	now := s.clock.now()
 	takes := s.limitsAt(now)
 	arrival := s.clock.reserve(now, n)
+	if last := takes.latest - int64(n) + 1; arrival > last {
+		// The clock was far ahead before.
+		arrival = min(now.UnixNano(), last)
+	}
 	originals := newOriginals(s.originalAttribute, 1)
 	var done outcome
 	s.streams.forgetIdle(now)
 	for _, rl := range ld.ResourceLogs().All() {
-		stream := s.streams.get(rl.Resource().Attributes(), now)
+		var stream *stream
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
-				at := timeOf(lr)
+				if stream == nil {
+					stream = s.streams.get(rl.Resource().Attributes(), now)
+				}
+				own := timeOf(lr)
+				at := int64(own)
 				if why, refused := takes.refusal(at, stream.newest); refused {
 					done.replaced[why]++
 					at = takes.replacement(arrival, stream.newest)
-					originals.replace(lr, pcommon.Timestamp(at))
+					originals.replace(lr, own, pcommon.Timestamp(at))
 				}
 				stream.newest = max(stream.newest, at)
 				arrival++
@@ -70,15 +78,17 @@ func (s *asNeeded) stamp(ld plog.Logs) outcome {
 	return done
 }
 
-// timeOf is a record's time as Loki will see it, in nanoseconds since 1970, or 0
-// if it has none: where the source gave no time, the time of observation counts
-// (OpenTelemetry's logs data model, "Timestamp").
-func timeOf(lr plog.LogRecord) int64 {
-	at := lr.Timestamp()
-	if at == 0 {
-		at = lr.ObservedTimestamp()
+// timeOf is a record's time as Loki will see it, or 0 if it has none: where the
+// source gave no time, the time of observation counts (OpenTelemetry's logs data
+// model, "Timestamp"). Times that nanoseconds of a signed integer do not reach are
+// none, as they are to the Loki exporter.
+func timeOf(lr plog.LogRecord) pcommon.Timestamp {
+	for _, at := range [...]pcommon.Timestamp{lr.Timestamp(), lr.ObservedTimestamp()} {
+		if at != 0 && at <= math.MaxInt64 {
+			return at
+		}
 	}
-	return int64(min(at, math.MaxInt64))
+	return 0
 }
 
 // limits are what Loki takes at one moment, in nanoseconds since 1970.
@@ -109,7 +119,7 @@ func (l limits) refusal(at, newest int64) (why reason, refused bool) {
 		return reasonGreaterThanMaxSampleAge, true
 	case at > l.latest:
 		return reasonTooFarInFuture, true
-	case newest != 0 && at < newest-l.maxAge:
+	case at < newest-l.maxAge:
 		return reasonTooFarBehind, true
 	}
 	return 0, false
@@ -119,14 +129,15 @@ func (l limits) refusal(at, newest int64) (why reason, refused bool) {
 // other time, or 0 if none is known: the time of arrival or, where that is far
 // from the stream's newest record, right after this one. Otherwise a single late
 // record among the old ones that are read in after an outage would move the
-// stream to the present, where all that follow it are late.
+// stream to the present, where all that follow it are late. It does not follow a
+// record that will soon be too old itself.
 //
 // There is no time that Loki takes after the clock has stepped back by more than
 // it takes of the past and the future.
 func (l limits) replacement(arrival, newest int64) int64 {
 	far := arrival-newest > l.maxAge || newest-arrival > l.maxAge
-	if newest != 0 && newest >= l.oldest && far {
+	if newest != 0 && far && newest-l.maxAge > l.oldest {
 		return min(newest, l.latest-1) + 1
 	}
-	return min(arrival, l.latest)
+	return arrival
 }

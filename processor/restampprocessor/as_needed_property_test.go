@@ -5,6 +5,7 @@ package restampprocessor
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -58,11 +59,12 @@ func (m *lokiModel) append(stream string, at time.Time) {
 
 // timeInLoki is what the exporter makes of a record's times.
 func timeInLoki(lr plog.LogRecord) (at time.Time, exists bool) {
-	ts := lr.Timestamp()
-	if ts == 0 {
-		ts = lr.ObservedTimestamp()
+	for _, ts := range []pcommon.Timestamp{lr.Timestamp(), lr.ObservedTimestamp()} {
+		if ts != 0 && ts <= math.MaxInt64 {
+			return time.Unix(0, int64(ts)), true
+		}
 	}
-	return time.Unix(0, int64(ts)), ts != 0
+	return time.Time{}, false
 }
 
 // timesAround are times at, before and behind the borders of what is accepted, and

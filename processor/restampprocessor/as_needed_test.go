@@ -6,6 +6,7 @@ package restampprocessor
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,7 +42,25 @@ func TestAsNeeded(t *testing.T) {
 		{"the latest", nil, []pcommon.Timestamp{t0 + 10*minute}, []pcommon.Timestamp{t0 + 10*minute}},
 		{"later", nil, []pcommon.Timestamp{t0 + 10*minute + 1}, []pcommon.Timestamp{t0}},
 		{"no time", nil, []pcommon.Timestamp{0, 0}, []pcommon.Timestamp{t0, t0 + 1}},
-		{"beyond int64", nil, []pcommon.Timestamp{math.MaxUint64}, []pcommon.Timestamp{t0}},
+		{"beyond int64, which is none", nil, []pcommon.Timestamp{math.MaxUint64, math.MaxInt64 + 1}, []pcommon.Timestamp{t0, t0 + 1}},
+		{
+			"an old stream that will soon be too old: late ones do not follow it",
+			nil,
+			[]pcommon.Timestamp{t0 - 7*day + hour, t0 - 8*day, t0},
+			[]pcommon.Timestamp{t0 - 7*day + hour, t0 + 1, t0},
+		},
+		{
+			"an old stream that will not: late ones follow it",
+			nil,
+			[]pcommon.Timestamp{t0 - 7*day + hour + 1, t0 - 8*day},
+			[]pcommon.Timestamp{t0 - 7*day + hour + 1, t0 - 7*day + hour + 2},
+		},
+		{
+			"nothing of the future",
+			func(cfg *Config) { cfg.MaxFuture = 0 },
+			[]pcommon.Timestamp{0, t0 + 1, t0 - 8*day},
+			[]pcommon.Timestamp{t0 - 2, t0 - 1, t0},
+		},
 		{
 			"old ones read in: one that is late does not make the others late",
 			nil,
@@ -107,15 +126,30 @@ func TestAsNeededObserved(t *testing.T) {
 
 	assert.Equal(t, t0+2, out[2].Timestamp())
 	assert.Equal(t, t0-8*day, out[2].ObservedTimestamp())
-	assert.Zero(t, out[2].Attributes().Len(), "there was no timestamp to keep")
+	assert.Equal(t, map[string]any{"log.record.original_timestamp": (t0 - 8*day).AsTime().Format(time.RFC3339Nano)}, out[2].Attributes().AsRaw())
 }
 
-// TestAsNeededClockSteppedBack: nothing is later than Loki takes by this clock.
+// TestAsNeededClockSteppedBack: nothing is later than Loki takes by this clock, and
+// new streams begin at its time.
 func TestAsNeededClockSteppedBack(t *testing.T) {
 	t.Parallel()
-	p := newTestProcessor(t, scriptedClock(int64(t0), int64(t0-2*hour)), asNeededMode)
+	back := t0 - 2*hour
+	p := newTestProcessor(t, scriptedClock(int64(t0), int64(back), int64(back)), asNeededMode)
 	assert.Equal(t, []pcommon.Timestamp{t0}, stampsOf(process(t, p, records(t0))))
-	assert.Equal(t, []pcommon.Timestamp{t0 - 110*minute}, stampsOf(process(t, p, records(t0-2*hour))))
+	assert.Equal(t, []pcommon.Timestamp{back + 10*minute}, stampsOf(process(t, p, records(back))))
+	other := withAttributes(t, records(0, back-8*day), map[string]any{"service.name": "other"})
+	assert.Equal(t, []pcommon.Timestamp{back, back + 1}, stampsOf(process(t, p, other)))
+}
+
+// TestAsNeededReplacementsDiffer, so that Loki takes none of them for another: in
+// one batch, from batch to batch, and between streams.
+func TestAsNeededReplacementsDiffer(t *testing.T) {
+	t.Parallel()
+	p := newTestProcessor(t, fixedClock(int64(t0)), asNeededMode)
+	assert.Equal(t, []pcommon.Timestamp{t0, t0 + 1}, stampsOf(process(t, p, records(0, t0-8*day))))
+	assert.Equal(t, []pcommon.Timestamp{t0 + 2}, stampsOf(process(t, p, records(0))))
+	other := withAttributes(t, records(0), map[string]any{"service.name": "other"})
+	assert.Equal(t, []pcommon.Timestamp{t0 + 3}, stampsOf(process(t, p, other)))
 }
 
 // withAttributes gives every resource these attributes.
@@ -125,6 +159,18 @@ func withAttributes(t *testing.T, ld plog.Logs, attributes map[string]any) plog.
 		require.NoError(t, rl.Resource().Attributes().FromRaw(attributes))
 	}
 	return ld
+}
+
+// manyLabels has all default labels, of which the last differs.
+func manyLabels(last string) map[string]any {
+	attributes := map[string]any{}
+	for _, name := range defaultStreamAttributes {
+		attributes[name] = last
+		if name != "k8s.job.name" {
+			attributes[name] = "x"
+		}
+	}
+	return attributes
 }
 
 // TestStreams: records are late only behind those of their own stream.
@@ -149,6 +195,11 @@ func TestStreams(t *testing.T) {
 		{"empty is none", nil, map[string]any{"service.name": "x"}, map[string]any{"service.name": "x", "k8s.pod.name": ""}, true},
 		{"a list of one is its element", nil, group("/a"), group([]any{"/a"}), true},
 		{"lists of one", nil, group([]any{"/a"}), group([]any{"/b"}), false},
+		{"a list of one in a list of one", nil, group([]any{[]any{"/a"}}), group("/a"), true},
+		{"a list of nothing", nil, map[string]any{"k8s.pod.name": []any{""}}, map[string]any{}, true},
+		{"longer than a label", nil, group(strings.Repeat("a", 2049)), group(strings.Repeat("b", 2049)), true},
+		{"as long as a label", nil, group(strings.Repeat("a", 2048)), group(strings.Repeat("b", 2048)), false},
+		{"more than Loki takes labels", nil, manyLabels("a"), manyLabels("b"), true},
 		{"lists of two", nil, group([]any{"/a", "/b"}), group([]any{"/a", "/c"}), false},
 		{"numbers", nil, group(int64(1)), group(int64(2)), false},
 		{"a number is its text", nil, group(int64(1)), group("1"), true},
@@ -211,6 +262,19 @@ func TestStreamsAreBounded(t *testing.T) {
 	assert.True(t, isLate(2))
 	assert.True(t, isLate(0))
 	assert.False(t, isLate(1))
+}
+
+// TestStreamsWithoutRecords take no room.
+func TestStreamsWithoutRecords(t *testing.T) {
+	t.Parallel()
+	p := newTestProcessor(t, fixedClock(int64(t0)), func(cfg *Config) {
+		asNeededMode(cfg)
+		cfg.MaxStreams = 1
+	})
+	process(t, p, records(t0))
+	empty := withAttributes(t, records(), map[string]any{"service.name": "empty"})
+	records(t0 - 2*hour).ResourceLogs().MoveAndAppendTo(empty.ResourceLogs())
+	assert.Equal(t, []pcommon.Timestamp{t0 + 1}, stampsOf(process(t, p, empty)))
 }
 
 // TestStreamsAreForgotten when they have been idle for longer than idle_timeout.

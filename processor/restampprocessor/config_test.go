@@ -79,7 +79,7 @@ func TestDefaults(t *testing.T) {
 	for _, label := range lokiexporter.NewFactory().CreateDefaultConfig().(*lokiexporter.Config).Labels {
 		labels = append(labels, label.Attribute)
 	}
-	assert.ElementsMatch(t, labels, cfg.StreamAttributes, "the default labels of the Loki exporter")
+	assert.Equal(t, labels, cfg.StreamAttributes, "the default labels of the Loki exporter, in its order")
 	cfg.StreamAttributes = nil
 	assert.Equal(t, &Config{
 		Timestamps:        TimestampsAlways,

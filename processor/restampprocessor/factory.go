@@ -17,19 +17,20 @@ import (
 	"github.com/awsloki/awsloki/processor/restampprocessor/internal/metadata"
 )
 
-// defaultStreamAttributes are those of the Loki exporter's default labels.
+// defaultStreamAttributes are those of the Loki exporter's default labels, in its
+// order.
 var defaultStreamAttributes = []string{
-	"cloud.account.id",
-	"cloud.region",
 	"service.name",
-	"aws.log.group.names",
-	"aws.log.source",
-	"aws.log.type",
 	"collector.instance.id",
+	"cloud.account.id",
+	"aws.log.group.names",
+	"aws.log.type",
+	"aws.log.source",
 	"service.namespace",
 	"service.instance.id",
 	"deployment.environment",
 	"deployment.environment.name",
+	"cloud.region",
 	"cloud.availability_zone",
 	"k8s.cluster.name",
 	"k8s.namespace.name",

@@ -6,13 +6,16 @@ package restampprocessor
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -114,10 +117,51 @@ func TestInOrder(t *testing.T) {
 	assert.False(t, consumererror.IsPermanent(err))
 	assert.Equal(t, []pcommon.Timestamp{1}, stampsOf(ld), "it can be tried again")
 
+	require.ErrorIs(t, err, context.Canceled)
+
 	close(next.end)
 	require.NoError(t, <-first)
 	require.NoError(t, p.consumeLogs(t.Context(), ld))
 	assert.Len(t, next.AllLogs(), 2)
+}
+
+// TestOneBatchAtATime is handed on, however many come.
+func TestOneBatchAtATime(t *testing.T) {
+	t.Parallel()
+	var batches, most atomic.Int64
+	next, err := consumer.NewLogs(func(context.Context, plog.Logs) error {
+		if n := batches.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		runtime.Gosched()
+		batches.Add(-1)
+		return nil
+	})
+	require.NoError(t, err)
+	p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), createDefaultConfig().(*Config), next)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for range 100 {
+				assert.NoError(t, p.consumeLogs(t.Context(), oneRecord(1)))
+			}
+		})
+	}
+	wg.Wait()
+	assert.Equal(t, int64(1), most.Load())
+}
+
+// TestNextPanics: the batch after has its turn.
+func TestNextPanics(t *testing.T) {
+	t.Parallel()
+	next, err := consumer.NewLogs(func(context.Context, plog.Logs) error { panic("of the next component") })
+	require.NoError(t, err)
+	p, err := newRestampProcessor(processortest.NewNopSettings(metadata.Type), createDefaultConfig().(*Config), next)
+	require.NoError(t, err)
+	for range 2 {
+		assert.Panics(t, func() { _ = p.consumeLogs(t.Context(), oneRecord(1)) })
+	}
 }
 
 // TestNotInOrder: a slow next component gets several batches at once.

@@ -36,13 +36,13 @@ func newOriginals(attribute string, records int) originals {
 	return originals{attribute: attribute, perChunk: min(records, maxPerChunk)}
 }
 
-// replace sets a record's timestamp. An attribute that is there already is left as
-// it is: a record that has been through another Collector carries the source's
-// own time in it.
-func (o *originals) replace(lr plog.LogRecord, at pcommon.Timestamp) {
-	if o.attribute != "" && lr.Timestamp() != 0 {
+// replace sets a record's timestamp and keeps the original, 0 if there is none. An
+// attribute that is there already is left as it is: a record that has been through
+// another Collector carries the source's own time in it.
+func (o *originals) replace(lr plog.LogRecord, original, at pcommon.Timestamp) {
+	if o.attribute != "" && original != 0 {
 		if v, exists := lr.Attributes().GetOrPutEmpty(o.attribute); !exists {
-			v.SetStr(o.format(lr.Timestamp()))
+			v.SetStr(o.format(original))
 		}
 	}
 	lr.SetTimestamp(at)

@@ -323,7 +323,7 @@ func TestTelemetry(t *testing.T) {
 		timestamps                 Timestamps
 		replaced, streams, evicted points
 	}{
-		{timestamps: TimestampsAlways, replaced: points{replaced(8, "always")}},
+		{timestamps: TimestampsAlways, replaced: points{replaced(9, "always")}},
 		{
 			timestamps: TimestampsAsNeeded,
 			replaced: points{
@@ -355,6 +355,9 @@ func TestTelemetry(t *testing.T) {
 				process(t, p, ld)
 			}
 			process(t, p, plog.NewLogs())
+			last := oneRecord(t0) // evicts nothing: the eviction before is counted once
+			last.ResourceLogs().At(0).Resource().Attributes().PutInt("service.name", 2)
+			process(t, p, last)
 
 			for _, metric := range []struct {
 				name   string

@@ -99,7 +99,7 @@ func randomConfig(rnd *rand.Rand) *Config {
 
 // allowed makes the changes to in that the processor is allowed to make, with
 // the timestamps that it chose for out, for the records that it was to give a
-// new one.
+// new one. With "as_needed" the time of observation is a time to keep.
 func allowed(cfg *Config, in, out plog.Logs, toReplace func(i int) bool) {
 	if cfg.Instance.Enabled {
 		for _, rl := range in.ResourceLogs().All() {
@@ -113,9 +113,16 @@ func allowed(cfg *Config, in, out plog.Logs, toReplace func(i int) bool) {
 		if !toReplace(i) {
 			continue
 		}
+		original := lr.Timestamp()
+		if cfg.Timestamps == TimestampsAsNeeded {
+			original = 0
+			if at, exists := timeInLoki(lr); exists {
+				original = pcommon.NewTimestampFromTime(at)
+			}
+		}
 		_, exists := lr.Attributes().Get(cfg.OriginalAttribute)
-		if lr.Timestamp() != 0 && cfg.OriginalAttribute != "" && !exists {
-			lr.Attributes().PutStr(cfg.OriginalAttribute, lr.Timestamp().AsTime().Format(time.RFC3339Nano))
+		if original != 0 && cfg.OriginalAttribute != "" && !exists {
+			lr.Attributes().PutStr(cfg.OriginalAttribute, original.AsTime().Format(time.RFC3339Nano))
 		}
 		lr.SetTimestamp(stamps[i])
 		if lr.ObservedTimestamp() == 0 {

@@ -17,25 +17,37 @@ type stream struct {
 	used   time.Time
 }
 
-// streams remembers a bounded number of streams, those used last. Two streams
-// are one to it if their attributes have the same 64-bit hash; the worst that
-// comes of that is timestamps that are replaced although Loki would take them.
-// It is not safe for concurrent use.
+// streams remembers a bounded number of streams, those used last. Where it is in
+// doubt it takes two streams of Loki's for one; the worst that comes of that is
+// timestamps that are replaced although Loki would take them. It is not safe for
+// concurrent use.
 type streams struct {
-	attributes  map[string]maphash.Seed
+	attributes  []streamAttribute
 	idleTimeout time.Duration
 	byHash      *simplelru.LRU[uint64, *stream]
 	evicted     int64 // how many were forgotten for want of room, since count was called
 }
 
+type streamAttribute struct {
+	name string
+	seed maphash.Seed
+}
+
+// What is beyond these is no label: Loki takes no more labels by default, and no
+// longer values (max_label_names_per_series, max_label_value_length).
+const (
+	maxLabels     = 15
+	maxLabelValue = 2048
+)
+
 func newStreams(attributes []string, maxStreams int, idleTimeout time.Duration) *streams {
-	seeds := make(map[string]maphash.Seed, len(attributes))
-	for _, name := range attributes {
-		seeds[name] = maphash.MakeSeed()
+	seeded := make([]streamAttribute, len(attributes))
+	for i, name := range attributes {
+		seeded[i] = streamAttribute{name, maphash.MakeSeed()}
 	}
 	// The only error is that of a size below 1.
 	byHash, _ := simplelru.NewLRU[uint64, *stream](max(maxStreams, 1), nil)
-	return &streams{attributes: seeds, idleTimeout: idleTimeout, byHash: byHash}
+	return &streams{attributes: seeded, idleTimeout: idleTimeout, byHash: byHash}
 }
 
 // get returns the stream of a resource's records, which is the caller's until
@@ -70,12 +82,18 @@ func (s *streams) count() (remembered, evicted int64) {
 	return int64(s.byHash.Len()), evicted
 }
 
-// hash is the same for any order of the attributes.
+// hash is that of the attributes of which the Loki exporter makes labels.
 func (s *streams) hash(resource pcommon.Map) (sum uint64) {
-	for name, v := range resource.All() {
-		if seed, ok := s.attributes[name]; ok {
-			if text := labelValue(v); text != "" {
-				sum += maphash.String(seed, text)
+	labels := 0
+	for _, attribute := range s.attributes {
+		v, ok := resource.Get(attribute.name)
+		if !ok {
+			continue
+		}
+		if text := labelValue(v); text != "" && len(text) <= maxLabelValue {
+			sum += maphash.String(attribute.seed, text)
+			if labels++; labels == maxLabels {
+				break
 			}
 		}
 	}
