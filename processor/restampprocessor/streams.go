@@ -22,15 +22,15 @@ type stream struct {
 // timestamps that are replaced although Loki would take them. It is not safe for
 // concurrent use.
 type streams struct {
-	attributes  []streamAttribute
+	// attributes are those that make a stream, by their place in the list, and
+	// values those of one resource.
+	attributes map[string]int
+	seeds      []maphash.Seed
+	values     []string
+
 	idleTimeout time.Duration
 	byHash      *simplelru.LRU[uint64, *stream]
 	evicted     int64 // how many were forgotten for want of room, since count was called
-}
-
-type streamAttribute struct {
-	name string
-	seed maphash.Seed
 }
 
 // What is beyond these is no label: Loki takes no more labels by default, and no
@@ -41,13 +41,19 @@ const (
 )
 
 func newStreams(attributes []string, maxStreams int, idleTimeout time.Duration) *streams {
-	seeded := make([]streamAttribute, len(attributes))
+	s := &streams{
+		attributes:  make(map[string]int, len(attributes)),
+		seeds:       make([]maphash.Seed, len(attributes)),
+		values:      make([]string, len(attributes)),
+		idleTimeout: idleTimeout,
+	}
 	for i, name := range attributes {
-		seeded[i] = streamAttribute{name, maphash.MakeSeed()}
+		s.attributes[name] = i
+		s.seeds[i] = maphash.MakeSeed()
 	}
 	// The only error is that of a size below 1.
-	byHash, _ := simplelru.NewLRU[uint64, *stream](max(maxStreams, 1), nil)
-	return &streams{attributes: seeded, idleTimeout: idleTimeout, byHash: byHash}
+	s.byHash, _ = simplelru.NewLRU[uint64, *stream](max(maxStreams, 1), nil)
+	return s
 }
 
 // get returns the stream of a resource's records, which is the caller's until
@@ -84,17 +90,20 @@ func (s *streams) count() (remembered, evicted int64) {
 
 // hash is that of the attributes of which the Loki exporter makes labels.
 func (s *streams) hash(resource pcommon.Map) (sum uint64) {
+	clear(s.values)
+	for name, v := range resource.All() {
+		if i, ok := s.attributes[name]; ok && s.values[i] == "" {
+			s.values[i] = labelValue(v)
+		}
+	}
 	labels := 0
-	for _, attribute := range s.attributes {
-		v, ok := resource.Get(attribute.name)
-		if !ok {
+	for i, value := range s.values {
+		if value == "" || len(value) > maxLabelValue {
 			continue
 		}
-		if text := labelValue(v); text != "" && len(text) <= maxLabelValue {
-			sum += maphash.String(attribute.seed, text)
-			if labels++; labels == maxLabels {
-				break
-			}
+		sum += maphash.String(s.seeds[i], value)
+		if labels++; labels == maxLabels {
+			break
 		}
 	}
 	return sum
