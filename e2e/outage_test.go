@@ -71,8 +71,8 @@ func TestLokiAway(t *testing.T) {
 }
 
 // TestOutageBeyondTheWindow: Loki is away for longer than its window for lines that come out of order, which is 10 s here
-// instead of an hour, with all other times shorter by the same. What waits to be sent again is not overtaken by what came
-// later, so that Loki takes it all.
+// instead of an hour, and restamp's limits fit into that. What waits to be sent again is not overtaken by what came later, so
+// that Loki takes it all. (With four requests at a time, Loki refused 123 of 8,200 lines.)
 func TestOutageBeyondTheWindow(t *testing.T) {
 	loki := stacktest.StartLoki(t, stack.LokiOptions{Config: "ingester: {max_chunk_age: 20s}"})
 	p := startBefore(t, loki, shippedConfig, nil, stack.CollectorOptions{Args: []string{"--config", "yaml:" + `

@@ -27,7 +27,9 @@ import (
 const (
 	// wantsOrder leaves lines a window of one millisecond behind the newest of their stream. (unordered_writes: false
 	// refuses nothing any more.)
-	wantsOrder = "ingester: {max_chunk_age: 2ms}\n"
+	wantsOrder = "ingester: {max_chunk_age: 2ms}\n" + patient
+	// patient has Loki not give up on itself after 5 s, for it may have stored by then what it says that it has not.
+	patient = "ingester_client: {remote_timeout: 1m}\n"
 	// unsharded has Loki keep streams whole: of one that it has divided it says what it refused of one part only.
 	unsharded = "limits_config: {ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, shard_streams: {enabled: false}}\n"
 
@@ -184,7 +186,8 @@ func TestLokiWantsOrder(t *testing.T) {
 		refuses bool
 		streams int
 	}{
-		{name: "times of arrival and a label for each instance", over: eachBatchAlone, loki: fast, streams: 3},
+		{name: "times of arrival and a label for each instance", over: "{}", loki: fast, streams: 3},
+		{name: "each batch alone", over: eachBatchAlone, loki: fast, streams: 3},
 		{name: "times of the source", over: "processors: {restamp: {timestamps: never}}", loki: unsharded, refuses: true, streams: 3},
 		{name: "no label for the instance", over: "processors: {restamp: {instance: {enabled: false}}}", loki: unsharded, refuses: true, streams: 1},
 	} {
@@ -270,8 +273,8 @@ func TestMixedAges(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			s := startInstances(t, tt.instances, patient+unsharded, tt.config, tt.over)
 			now := time.Now()
-			s := startInstances(t, tt.instances, unsharded, tt.config, tt.over)
 			messages := mixedAges(60, now)
 			s.send(messages[:len(messages)/2]...)
 			s.send(messages[len(messages)/2:]...)

@@ -49,9 +49,10 @@ func (s *asNeeded) stamp(ld plog.Logs) outcome {
 	takes := s.limitsAt(now)
 	arrival := s.clock.reserve(now, n)
 	if last := takes.latest - int64(n) + 1; arrival > last {
-		// The clock was far ahead before.
-		arrival = min(now.UnixNano(), last)
+		// The clock was far ahead before, or nothing of the future is taken.
+		arrival = max(min(now.UnixNano(), last), takes.oldest)
 	}
+	end := arrival + int64(n)
 	originals := newOriginals(s.originalAttribute, 1)
 	var done outcome
 	s.streams.forgetIdle(now)
@@ -66,7 +67,7 @@ func (s *asNeeded) stamp(ld plog.Logs) outcome {
 				at := int64(own)
 				if why, refused := takes.refusal(at, stream.newest); refused {
 					done.replaced[why]++
-					at = takes.replacement(arrival, stream.newest)
+					at = takes.replacement(arrival, end, stream.newest)
 					originals.replace(lr, own, pcommon.Timestamp(at))
 				}
 				stream.newest = max(stream.newest, at)
@@ -130,14 +131,15 @@ func (l limits) refusal(at, newest int64) (why reason, refused bool) {
 // from the stream's newest record, right after this one. Otherwise a single late
 // record among the old ones that are read in after an outage would move the
 // stream to the present, where all that follow it are late. It does not follow a
-// record that will soon be too old itself.
+// record that will soon be too old itself. The arrivals of the batch go on until
+// end: there is room for as many replacements that differ.
 //
 // There is no time that Loki takes after the clock has stepped back by more than
 // it takes of the past and the future.
-func (l limits) replacement(arrival, newest int64) int64 {
+func (l limits) replacement(arrival, end, newest int64) int64 {
 	far := arrival-newest > l.maxAge || newest-arrival > l.maxAge
-	if newest != 0 && far && newest-l.maxAge > l.oldest {
-		return min(newest, l.latest-1) + 1
+	if newest == 0 || !far || newest-l.maxAge <= l.oldest {
+		return arrival
 	}
-	return arrival
+	return min(max(min(newest, l.latest-(end-arrival))+1, newest-l.maxAge), l.latest)
 }

@@ -80,10 +80,16 @@ func TestAsNeeded(t *testing.T) {
 			[]pcommon.Timestamp{t0 - second, t0 - second + 1, t0 - second + 1, t0 - second + 2},
 		},
 		{
+			"after the latest that is taken",
+			func(cfg *Config) { cfg.MaxAge = time.Minute },
+			[]pcommon.Timestamp{t0 + 10*minute, 0, 0},
+			[]pcommon.Timestamp{t0 + 10*minute, t0 + 10*minute - 1, t0 + 10*minute},
+		},
+		{
 			"a stream ahead of the clock",
 			func(cfg *Config) { cfg.MaxAge = time.Second },
 			[]pcommon.Timestamp{t0 + 10*minute, t0, t0 + 10*minute - second},
-			[]pcommon.Timestamp{t0 + 10*minute, t0 + 10*minute, t0 + 10*minute - second},
+			[]pcommon.Timestamp{t0 + 10*minute, t0 + 10*minute - 1, t0 + 10*minute - second},
 		},
 		{
 			"no limits to speak of",
@@ -161,15 +167,14 @@ func withAttributes(t *testing.T, ld plog.Logs, attributes map[string]any) plog.
 	return ld
 }
 
-// manyLabels has all default labels, of which the last differs.
-func manyLabels(last string) map[string]any {
+// manyLabels has service.name and n more of the default labels, of which the last
+// differs.
+func manyLabels(n int, last string) map[string]any {
 	attributes := map[string]any{}
-	for _, name := range defaultStreamAttributes {
-		attributes[name] = last
-		if name != "k8s.job.name" {
-			attributes[name] = "x"
-		}
+	for _, name := range defaultStreamAttributes[:n+1] {
+		attributes[name] = "x"
 	}
+	attributes[defaultStreamAttributes[n]] = last
 	return attributes
 }
 
@@ -199,7 +204,8 @@ func TestStreams(t *testing.T) {
 		{"a list of nothing", nil, map[string]any{"k8s.pod.name": []any{""}}, map[string]any{}, true},
 		{"longer than a label", nil, group(strings.Repeat("a", 2049)), group(strings.Repeat("b", 2049)), true},
 		{"as long as a label", nil, group(strings.Repeat("a", 2048)), group(strings.Repeat("b", 2048)), false},
-		{"more than Loki takes labels", nil, manyLabels("a"), manyLabels("b"), true},
+		{"the 15th label", nil, manyLabels(15, "a"), manyLabels(15, "b"), false},
+		{"the 16th, which Loki does not take", nil, manyLabels(16, "a"), manyLabels(16, "b"), true},
 		{"lists of two", nil, group([]any{"/a", "/b"}), group([]any{"/a", "/c"}), false},
 		{"numbers", nil, group(int64(1)), group(int64(2)), false},
 		{"a number is its text", nil, group(int64(1)), group("1"), true},

@@ -79,8 +79,8 @@ type Config struct {
 	// was replaced (default "log.record.original_timestamp"). Empty: not kept.
 	OriginalAttribute string `mapstructure:"original_attribute"`
 
-	// InOrder hands batches on one at a time, in the order of their timestamps
-	// (default true). For "always" and "as_needed".
+	// InOrder hands batches on one at a time, in the order in which they got
+	// their timestamps (default true). For "always" and "as_needed".
 	InOrder bool `mapstructure:"in_order"`
 
 	// Instance is the mark that keeps the streams of two Collectors apart.

@@ -5,6 +5,7 @@ package restampprocessor
 
 import (
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -17,24 +18,25 @@ type stream struct {
 	used   time.Time
 }
 
-// streams remembers a bounded number of streams, those used last. Where it is in
-// doubt it takes two streams of Loki's for one; the worst that comes of that is
-// timestamps that are replaced although Loki would take them. It is not safe for
-// concurrent use.
+// streams remembers a bounded number of streams, those used last. It tells them
+// apart by a hash. Of two of Loki's streams with the same one, timestamps are
+// replaced that Loki would take, and no more. It is not safe for concurrent use.
 type streams struct {
-	// attributes are those that make a stream, by their place in the list, and
-	// values those of one resource.
-	attributes map[string]int
-	seeds      []maphash.Seed
-	values     []string
+	// attributes are those that make a stream, by their place in the list. values
+	// are those of the resource at hand.
+	attributes  map[string]int
+	seeds       []maphash.Seed
+	values      []string
+	serviceName int // its place in the list, which does not count. -1: it is not there
 
 	idleTimeout time.Duration
 	byHash      *simplelru.LRU[uint64, *stream]
 	evicted     int64 // how many were forgotten for want of room, since count was called
 }
 
-// What is beyond these is no label: Loki takes no more labels by default, and no
-// longer values (max_label_names_per_series, max_label_value_length).
+// What is beyond these is no label: by default Loki takes no more labels beside
+// service_name, and no longer values (max_label_names_per_series,
+// max_label_value_length).
 const (
 	maxLabels     = 15
 	maxLabelValue = 2048
@@ -45,6 +47,7 @@ func newStreams(attributes []string, maxStreams int, idleTimeout time.Duration) 
 		attributes:  make(map[string]int, len(attributes)),
 		seeds:       make([]maphash.Seed, len(attributes)),
 		values:      make([]string, len(attributes)),
+		serviceName: slices.Index(attributes, "service.name"),
 		idleTimeout: idleTimeout,
 	}
 	for i, name := range attributes {
@@ -56,8 +59,7 @@ func newStreams(attributes []string, maxStreams int, idleTimeout time.Duration) 
 	return s
 }
 
-// get returns the stream of a resource's records, which is the caller's until
-// the next call.
+// get returns the stream of a resource's records.
 func (s *streams) get(resource pcommon.Map, now time.Time) *stream {
 	key := s.hash(resource)
 	found, ok := s.byHash.Get(key)
@@ -90,7 +92,6 @@ func (s *streams) count() (remembered, evicted int64) {
 
 // hash is that of the attributes of which the Loki exporter makes labels.
 func (s *streams) hash(resource pcommon.Map) (sum uint64) {
-	clear(s.values)
 	for name, v := range resource.All() {
 		if i, ok := s.attributes[name]; ok && s.values[i] == "" {
 			s.values[i] = labelValue(v)
@@ -98,14 +99,16 @@ func (s *streams) hash(resource pcommon.Map) (sum uint64) {
 	}
 	labels := 0
 	for i, value := range s.values {
-		if value == "" || len(value) > maxLabelValue {
+		if value == "" || len(value) > maxLabelValue || labels == maxLabels {
 			continue
 		}
 		sum += maphash.String(s.seeds[i], value)
-		if labels++; labels == maxLabels {
-			break
+		if i != s.serviceName {
+			labels++
 		}
 	}
+	// The values may be parts of a whole request's memory.
+	clear(s.values)
 	return sum
 }
 
