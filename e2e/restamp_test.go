@@ -346,6 +346,7 @@ func TestPromtailLambda(t *testing.T) {
 	for i, line := range lines {
 		assert.Equal(t, strings.TrimSuffix(m.LogEvents[i].Message, "\n"), line.Line)
 		assert.True(t, line.Timestamp.After(p.started), "the time of arrival")
+		delete(line.StructuredMetadata, "detected_level") // Loki's own
 		assert.Empty(t, line.StructuredMetadata)
 		assert.Equal(t, map[string]string{
 			"promtail": "lambda-promtail", "log_group": lambdaGroup, "collector": "collector-0",
