@@ -293,7 +293,7 @@ func (c *encoding) tenantOf(resource pcommon.Map) string {
 	if !ok {
 		return ""
 	}
-	c.value = appendValue(c.value[:0], v)
+	c.value = AppendValue(c.value[:0], v)
 	return string(c.value)
 }
 
@@ -410,7 +410,7 @@ func (c *encoding) appendOthers(attrs pcommon.Map, labels map[string]string) {
 		if !c.wants(attribute) || labels[name] != "" || c.hidden[attribute] {
 			continue
 		}
-		if c.value = appendValue(c.value[:0], v); len(c.value) > 0 {
+		if c.value = AppendValue(c.value[:0], v); len(c.value) > 0 {
 			addPair(&c.own, name, queryable(c.value))
 		}
 	}
@@ -575,7 +575,7 @@ func (c *encoding) appendAttributes(p *pairList, attrs pcommon.Map, from Source)
 			continue
 		}
 		name := c.name(attribute)
-		if c.value = appendValue(c.value[:0], v); len(c.value) > 0 {
+		if c.value = AppendValue(c.value[:0], v); len(c.value) > 0 {
 			addPair(p, name, queryable(c.value))
 		}
 	}

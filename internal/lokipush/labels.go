@@ -139,7 +139,7 @@ func (l *label) appendValue(dst []byte, resource, record pcommon.Map) []byte {
 			attrs = record
 		}
 		if v, ok := attrs.Get(rule.Attribute); ok {
-			if dst = appendValue(dst, v); len(dst) > before {
+			if dst = AppendValue(dst, v); len(dst) > before {
 				return dst
 			}
 		}
@@ -147,9 +147,9 @@ func (l *label) appendValue(dst []byte, resource, record pcommon.Map) []byte {
 	return append(dst, l.static...)
 }
 
-// appendValue appends an attribute's value as text. A list of one element gives that element, and any other list or
-// map gives JSON.
-func appendValue(dst []byte, v pcommon.Value) []byte {
+// AppendValue appends an attribute's value as the text that it is in a label or in structured metadata. A list of one
+// element gives that element, and any other list or map gives JSON.
+func AppendValue(dst []byte, v pcommon.Value) []byte {
 	switch v.Type() {
 	case pcommon.ValueTypeStr:
 		return append(dst, v.Str()...)
@@ -159,7 +159,7 @@ func appendValue(dst []byte, v pcommon.Value) []byte {
 		return strconv.AppendBool(dst, v.Bool())
 	case pcommon.ValueTypeSlice:
 		if list := v.Slice(); list.Len() == 1 {
-			return appendValue(dst, list.At(0))
+			return AppendValue(dst, list.At(0))
 		}
 	}
 	return append(dst, text(v)...)

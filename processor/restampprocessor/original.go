@@ -31,7 +31,8 @@ type originals struct {
 	prefix   []byte // second, without fraction and zone
 }
 
-// newOriginals is for at least that many records.
+// newOriginals takes how many times there will be to keep, as far as is known: the
+// first of them share their memory.
 func newOriginals(attribute string, records int) originals {
 	return originals{attribute: attribute, perChunk: min(records, maxPerChunk)}
 }

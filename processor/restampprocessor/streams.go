@@ -10,6 +10,8 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/awsloki/awsloki/internal/lokipush"
 )
 
 // stream is what is known of one of Loki's streams.
@@ -26,8 +28,9 @@ type streams struct {
 	// are those of the resource at hand.
 	attributes  map[string]int
 	seeds       []maphash.Seed
-	values      []string
-	serviceName int // its place in the list, which does not count. -1: it is not there
+	values      []pcommon.Value
+	text        []byte // one of them as a label's value
+	serviceName int    // its place in the list, which does not count. -1: it is not there
 
 	idleTimeout time.Duration
 	byHash      *simplelru.LRU[uint64, *stream]
@@ -46,7 +49,7 @@ func newStreams(attributes []string, maxStreams int, idleTimeout time.Duration) 
 	s := &streams{
 		attributes:  make(map[string]int, len(attributes)),
 		seeds:       make([]maphash.Seed, len(attributes)),
-		values:      make([]string, len(attributes)),
+		values:      make([]pcommon.Value, len(attributes)),
 		serviceName: slices.Index(attributes, "service.name"),
 		idleTimeout: idleTimeout,
 	}
@@ -92,36 +95,27 @@ func (s *streams) count() (remembered, evicted int64) {
 
 // hash is that of the attributes of which the Loki exporter makes labels.
 func (s *streams) hash(resource pcommon.Map) (sum uint64) {
+	none := pcommon.Value{}
 	for name, v := range resource.All() {
-		if i, ok := s.attributes[name]; ok && s.values[i] == "" {
-			s.values[i] = labelValue(v)
+		if i, ok := s.attributes[name]; ok && s.values[i] == none {
+			s.values[i] = v
 		}
 	}
 	labels := 0
-	for i, value := range s.values {
-		if value == "" || len(value) > maxLabelValue || labels == maxLabels {
+	for i, v := range s.values {
+		if v == none || labels == maxLabels {
 			continue
 		}
-		sum += maphash.String(s.seeds[i], value)
+		s.text = lokipush.AppendValue(s.text[:0], v)
+		if len(s.text) == 0 || len(s.text) > maxLabelValue {
+			continue
+		}
+		sum += maphash.Bytes(s.seeds[i], s.text)
 		if i != s.serviceName {
 			labels++
 		}
 	}
-	// The values may be parts of a whole request's memory.
+	// The values are parts of a request's memory.
 	clear(s.values)
 	return sum
-}
-
-// labelValue is an attribute as the Loki exporter makes it a label's value: of a
-// list of one element this element, and no label of what is empty.
-func labelValue(v pcommon.Value) string {
-	switch v.Type() {
-	case pcommon.ValueTypeStr:
-		return v.Str()
-	case pcommon.ValueTypeSlice:
-		if list := v.Slice(); list.Len() == 1 {
-			return labelValue(list.At(0))
-		}
-	}
-	return v.AsString()
 }
