@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -42,6 +41,9 @@ type Mapping struct {
 	Labels []LabelRule
 	// StaticLabels are given to every stream in which no attribute gives that label.
 	StaticLabels map[string]string
+	// ResourceLabels gives all labels of a resource's lines, in place of Labels and StaticLabels and named as they are, also
+	// names that begin with two underscores. Where it gives none, the lines are left out and counted. nil: Labels decide.
+	ResourceLabels func(resource pcommon.Map) map[string]string
 	// Metadata is MetadataRest where empty.
 	Metadata MetadataMode
 	// MetadataAttributes are those of MetadataList.
@@ -93,7 +95,11 @@ type Encoder struct {
 
 // NewEncoder checks the mapping, and names all that is wrong with it.
 func NewEncoder(mapping Mapping) (*Encoder, error) {
-	labels, err := newLabels(mapping.Labels, mapping.StaticLabels)
+	var labels []label
+	var err error
+	if mapping.ResourceLabels == nil {
+		labels, err = newLabels(mapping.Labels, mapping.StaticLabels)
+	}
 	if mapping.Metadata == "" {
 		mapping.Metadata = MetadataRest
 	}
@@ -214,6 +220,8 @@ type Changes struct {
 	DemotedLabels int
 	// DroppedMetadata is pairs of structured metadata of lines that were left out.
 	DroppedMetadata int
+	// UnlabeledLines are of resources to which ResourceLabels gave no labels. They are in no part.
+	UnlabeledLines int
 	// BadTenantLines are of tenants whose names Loki does not take. They are in no part. BadTenant says what is wrong
 	// with one of them.
 	BadTenantLines int
@@ -228,6 +236,9 @@ type encoding struct {
 	// parts finds a part by its tenant. nil: there is one.
 	parts map[string]int
 	now   pcommon.Timestamp
+	// given is what ResourceLabels gave to the resource at hand, and unlabeled says that it gave none.
+	given     map[string]string
+	unlabeled bool
 	// copied is how many bytes of the resources' and scopes' metadata beyond the usual the entries have.
 	copied int
 }
@@ -249,11 +260,15 @@ func (c *encoding) encodeResource(rl plog.ResourceLogs) {
 	c.forget(nil)
 	resource := rl.Resource()
 	tenant := c.tenantOf(resource.Attributes())
+	if c.mapping.ResourceLabels != nil {
+		c.given = c.mapping.ResourceLabels(resource.Attributes())
+		c.unlabeled = !hasLabel(c.given)
+	}
 	for _, sl := range rl.ScopeLogs().All() {
 		c.shared.reset()
 		c.appendAttributes(&c.shared, resource.Attributes(), FromResource)
 		c.appendAttributes(&c.shared, sl.Scope().Attributes(), fromScope)
-		roomy := len(c.recordLabels) > 0
+		roomy := len(c.recordLabels) > 0 || c.unlabeled
 		for _, record := range sl.LogRecords().All() {
 			if c.convert(tenant, resource, sl.Scope(), record) {
 				continue
@@ -350,6 +365,10 @@ func (c *encoding) makeRoom(tenant string, resource pcommon.Map, records plog.Lo
 const entryOverhead = 32
 
 func (c *encoding) encodeRecord(tenant string, resource pcommon.Resource, scope pcommon.InstrumentationScope, record plog.LogRecord) {
+	if c.unlabeled {
+		c.out.UnlabeledLines++
+		return
+	}
 	b := c.batch(tenant)
 	if b == nil {
 		c.out.BadTenantLines++
@@ -372,15 +391,7 @@ func (c *encoding) encodeConverted(converted *Converted, tenant string, resource
 		c.out.BadTenantLines++
 		return
 	}
-	c.set.reset()
-	for i, name := range slices.Sorted(maps.Keys(converted.Labels)) {
-		valid := c.name(name)
-		if valid != name && (converted.Labels[valid] != "" || c.set.has(valid)) {
-			continue
-		}
-		c.set.values = append(c.set.values, converted.Labels[name]...)
-		c.set.add(valid, i)
-	}
+	c.set.fillGiven(converted.Labels, c.name)
 	for i := range c.labels {
 		if l := &c.labels[i]; l.static != "" && converted.Labels[l.name] == "" {
 			c.set.values = append(c.set.values, l.static...)
@@ -511,7 +522,11 @@ func (c *encoding) streamOf(b *Batch, resource, record pcommon.Map) *streamRef {
 }
 
 func (c *encoding) newStream(b *Batch, resource, record pcommon.Map) *streamRef {
-	c.set.fill(c.labels, resource, record)
+	if c.mapping.ResourceLabels != nil {
+		c.set.fillGiven(c.given, givenName)
+	} else {
+		c.set.fill(c.labels, resource, record)
+	}
 	return c.openStream(b)
 }
 

@@ -91,6 +91,16 @@ func checkLabelName(name string) error {
 	return nil
 }
 
+// givenName is LabelName for a label that somebody names as it is to be: two underscores may begin it.
+func givenName(name string) string {
+	const first = "a" // what begins so needs no prefix
+	valid := LabelName(first + name)[len(first):]
+	if strings.Trim(valid, "_") == "" || isDigit(valid[0]) {
+		return namePrefix + valid
+	}
+	return valid
+}
+
 // newLabels sorts the rules by the labels that they make, so that equal label sets are written alike.
 func newLabels(rules []LabelRule, static map[string]string) ([]label, error) {
 	var errs []error

@@ -6,6 +6,7 @@ package lokipush
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -62,6 +63,30 @@ func (s *labelSet) fill(labels []label, resource, record pcommon.Map) {
 		s.values = labels[i].appendValue(s.values, resource, record)
 		s.add(labels[i].name, labels[i].rank)
 	}
+}
+
+// fillGiven collects labels that are given by name and value. Of two that name makes the same of, the one stays that is
+// named so, or else the first in the order of their names.
+func (s *labelSet) fillGiven(labels map[string]string, name func(string) string) {
+	s.reset()
+	for i, given := range slices.Sorted(maps.Keys(labels)) {
+		valid := name(given)
+		if valid != given && (labels[valid] != "" || s.has(valid)) {
+			continue
+		}
+		s.values = append(s.values, labels[given]...)
+		s.add(valid, i)
+	}
+}
+
+// hasLabel says whether any of labels has a value.
+func hasLabel(labels map[string]string) bool {
+	for _, value := range labels {
+		if value != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // limit demotes the labels whose names or values are longer than Loki takes, and, of the rest, those beyond the number
