@@ -32,6 +32,18 @@ const (
 	labelServiceName = "service_name"
 )
 
+// Types of logs that lambda-promtail has names of its own for. Those of all others in S3 are typePrefix and the Type.
+const (
+	typePrefix     = "s3_"
+	typeKinesis    = "kinesis"
+	typeBalancer   = "s3_lb"
+	typeFlow       = "s3_vpc_flow"
+	typeCloudTrail = "s3_cloudtrail"
+	typeGuardDuty  = "s3_guardduty"
+	typeAccess     = "s3_access"
+	typeMSK        = "s3_msk"
+)
+
 // FinishStream gives the lines of a stream what they have when they come by subscription: one newline less at their end, and
 // the severity that lines of Lambda functions state. The attributes of the stream must be set.
 func FinishStream(stream plog.ResourceLogs) {
@@ -159,9 +171,9 @@ func (s *streamAttributes) setExtra(name, value string) {
 // CloudTrail is another random name for every object, and for GuardDuty it has none.
 func (s *streamAttributes) setSource(source string) {
 	switch s.logType {
-	case "s3_cloudtrail":
+	case typeCloudTrail:
 		source = string(s3log.CloudTrail)
-	case "s3_guardduty":
+	case typeGuardDuty:
 		source = string(s3log.GuardDuty)
 	}
 	if source == "" {
@@ -184,14 +196,14 @@ func (s *streamAttributes) setService() {
 // lambdaPromtailType is the AttributeLogType of what lambda-promtail calls a type.
 func lambdaPromtailType(logType string) string {
 	switch logType {
-	case "kinesis": // messages of CloudWatch Logs that came by way of Kinesis
+	case typeKinesis: // messages of CloudWatch Logs that came by way of Kinesis
 		return TypeCloudWatch
-	case "s3_access":
+	case typeAccess:
 		return string(s3log.S3Access)
-	case "s3_msk":
+	case typeMSK:
 		return string(s3log.MSKBroker)
 	}
-	return strings.TrimPrefix(logType, "s3_")
+	return strings.TrimPrefix(logType, typePrefix)
 }
 
 // putNew sets an attribute unless there is one of that name.
