@@ -9,10 +9,11 @@ SHELL := /bin/bash -o pipefail
 BUILD     := _build
 COLLECTOR := $(BUILD)/otelcol-awsloki
 LOKI      := $(BUILD)/loki
+S3        := $(BUILD)/versitygw
 FORWARDER := $(BUILD)/lambdaforwarder
 LINTER    := $(BUILD)/golangci-lint
 
-MODULES  := . e2e e2e/loki tools tools/lint
+MODULES  := . e2e e2e/loki e2e/versitygw tools tools/lint
 EXAMPLES := config.yaml $(wildcard examples/*.yaml)
 
 BUILDER  := go tool -modfile=tools/go.mod builder
@@ -60,6 +61,12 @@ loki: $(LOKI) ## Build Loki itself, for the demo and the tests: _build/loki
 $(LOKI): e2e/loki/go.mod e2e/loki/go.sum
 	cd e2e/loki && CGO_ENABLED=0 go build -o ../../$@ github.com/grafana/loki/v3/cmd/loki
 
+.PHONY: versitygw
+versitygw: $(S3) ## Build an S3 server, for the tests: _build/versitygw
+
+$(S3): e2e/versitygw/go.mod e2e/versitygw/go.sum
+	cd e2e/versitygw && CGO_ENABLED=0 go build -o ../../$@ github.com/versity/versitygw/cmd/versitygw
+
 .PHONY: test
 test: unit generated tidy validate e2e ## Everything that must pass
 
@@ -68,7 +75,7 @@ unit: ## Unit tests, with the race detector
 	go test -race -timeout 40m ./...
 
 .PHONY: e2e
-e2e: build lambda loki ## End-to-end tests, against real Loki and the built binaries
+e2e: build lambda loki versitygw ## End-to-end tests, against real Loki, an S3 server and the built binaries
 	cd e2e && go vet ./... && go test -count=1 -timeout 60m ./...
 
 .PHONY: validate
