@@ -32,7 +32,8 @@ const (
 	AttributeSubscriptionFilterNames = "aws.log.subscription_filter.names"
 	// AttributePolicyLevel is set where an account-level policy, and no filter of the log group, sent the event.
 	AttributePolicyLevel = "aws.log.subscription_filter.policy_level"
-	// AttributeLogType says what kind of log this is: TypeCloudWatch, TypeFirehose, or for objects in S3 an s3log.Type.
+	// AttributeLogType says what kind of log this is: TypeCloudWatch, TypeFirehose, TypeKinesis, or for objects
+	// in S3 an s3log.Type.
 	AttributeLogType = "aws.log.type"
 	// AttributeLogSource says which of the sources of its type a log is from.
 	AttributeLogSource = "aws.log.source"
@@ -46,4 +47,6 @@ const (
 	TypeCloudWatch = "cloudwatch"
 	// TypeFirehose is that of lines which Firehose delivers without a message of CloudWatch Logs around them.
 	TypeFirehose = "firehose"
+	// TypeKinesis is that of lines which come in records of a Kinesis stream, likewise.
+	TypeKinesis = "kinesis"
 )

@@ -4,6 +4,7 @@
 package awslogs
 
 import (
+	"math"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -85,6 +86,9 @@ func (b *Batch) Drop(drop func(document int) bool) {
 		return drop(document)
 	})
 }
+
+// maxMilliseconds is the last time that newTimestamp takes.
+const maxMilliseconds = math.MaxInt64 / int64(time.Millisecond)
 
 func newTimestamp(milliseconds int64) pcommon.Timestamp {
 	return pcommon.Timestamp(milliseconds * int64(time.Millisecond))

@@ -4,6 +4,7 @@
 package awslogs
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -48,6 +49,33 @@ func BenchmarkDecodeSubscription(b *testing.B) {
 			require.Equal(b, events, batch.Logs.LogRecordCount())
 			reportPerEvent(b, events)
 		})
+	}
+}
+
+// Requests of many small documents: records of a Kinesis stream with a line each, and, beside them, messages with an event
+// each.
+func BenchmarkDecodeDocuments(b *testing.B) {
+	line := strings.Repeat("2024-09-05 INFO status=200 agent=curl/8.5.0 ", 6)
+	for _, bm := range []struct{ name, document string }{
+		{"kinesis", kinesisDocument(line)},
+		{"kinesis-message", kinesisDocument(string(compress(b, document("g", line))))},
+		{"message", document("g", line)},
+	} {
+		for _, documents := range []int{1000, 10_000} {
+			b.Run(fmt.Sprintf("%s/documents=%d", bm.name, documents), func(b *testing.B) {
+				data := []byte(strings.Repeat(bm.document, documents))
+				opts := testOptions()
+				opts.MaxDecodedBytes = 64 << 20
+				b.SetBytes(int64(len(data)))
+				b.ReportAllocs()
+				for b.Loop() {
+					batch, err := DecodeSubscription(bytes.Clone(data), opts)
+					require.NoError(b, err)
+					require.Equal(b, documents, batch.Logs.ResourceLogs().Len())
+				}
+				reportPerEvent(b, documents)
+			})
+		}
 	}
 }
 

@@ -9,10 +9,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/zeebo/xxh3"
@@ -177,7 +175,7 @@ func (r *FirehoseRequest) parse(buf []byte) error {
 
 func (r *FirehoseRequest) parseTimestamp(s *jsonscan.Scanner) error {
 	milliseconds, err := s.Integer()
-	if err == nil && milliseconds > math.MaxInt64/int64(time.Millisecond) {
+	if err == nil && milliseconds > maxMilliseconds {
 		return s.Errorf("out of range")
 	}
 	r.timestamp = newTimestamp(milliseconds)
@@ -204,7 +202,9 @@ func (r *FirehoseRequest) parseRecord(s *jsonscan.Scanner) error {
 		err = errors.New("data is missing")
 	}
 	if err == nil {
-		data, err = decodeBase64(data)
+		if data, err = decodeBase64(data); err != nil {
+			err = fmt.Errorf("data is %w", err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("record %d: %w", number, err)
@@ -217,7 +217,7 @@ func (r *FirehoseRequest) parseRecord(s *jsonscan.Scanner) error {
 func decodeBase64(data []byte) ([]byte, error) {
 	n, err := base64.StdEncoding.Decode(data, data)
 	if err != nil {
-		return nil, errors.New("data is not base64")
+		return nil, errors.New("not base64")
 	}
 	return data[:n], nil
 }
@@ -368,31 +368,20 @@ func isSubscription(data []byte) bool {
 // errFound ends a scan that knows enough.
 var errFound = errors.New("found")
 
-// maxDigits is how many the number of a line has at most.
-const maxDigits = 10
-
 func (p *firehosePortion) appendLines(data []byte, index int) error {
 	prefix := p.request.id + ":" + strconv.Itoa(index+1) + ":"
 	observedAt := pcommon.NewTimestampFromTime(p.request.opts.ObservedAt)
-	for number := 1; len(data) > 0; number++ {
-		line, rest, _ := bytes.Cut(data, []byte("\n"))
-		data = rest
-		line = bytes.TrimSuffix(line, []byte("\r"))
-		if len(line) == 0 {
-			continue
-		}
+	for number, line := range linesOf(data) {
 		p.count++
-		if err := p.messages.memory.Take(recordMemory + int64(len(prefix)+maxDigits)); err != nil {
+		if err := p.messages.memory.Take(lineMemory(prefix)); err != nil {
 			return err
 		}
 		if p.dry {
 			continue
 		}
-		record := p.records.AppendEmpty()
+		record := appendLine(p.records, line, prefix, number)
 		record.SetTimestamp(p.request.timestamp)
 		record.SetObservedTimestamp(observedAt)
-		record.Body().SetStr(jsonscan.Alias(line))
-		record.Attributes().PutStr(AttributeLogRecordUID, prefix+strconv.Itoa(number))
 	}
 	return nil
 }
@@ -401,7 +390,9 @@ func (p *firehosePortion) appendLines(data []byte, index int) error {
 func (p *firehosePortion) finish() Batch {
 	batch := p.messages.batch
 	if p.records.Len() > 0 {
-		p.setLinesResource()
+		r := p.request
+		name := strings.TrimPrefix(r.source.resource, "deliverystream/")
+		setLinesResource(p.lines.Resource().Attributes(), TypeFirehose, r.source.account, r.opts.Region, name)
 		batch.Documents = append(batch.Documents, Document{ID: p.seen.Sum128().Bytes(), Resources: 1, Records: p.records.Len()})
 		p.lines.MoveTo(batch.Logs.ResourceLogs().AppendEmpty())
 	}
@@ -412,22 +403,4 @@ func (p *firehosePortion) finish() Batch {
 		}
 	}
 	return batch
-}
-
-// setLinesResource says of lines what is known of the delivery stream that they came by.
-func (p *firehosePortion) setLinesResource() {
-	r := p.request
-	attrs := p.lines.Resource().Attributes()
-	attrs.PutStr(AttributeCloudProvider, providerAWS)
-	attrs.PutStr(AttributeLogType, TypeFirehose)
-	if r.source.account != "" {
-		attrs.PutStr(AttributeCloudAccountID, r.source.account)
-	}
-	if r.opts.Region != "" {
-		attrs.PutStr(AttributeCloudRegion, r.opts.Region)
-	}
-	if name := strings.TrimPrefix(r.source.resource, "deliverystream/"); name != "" {
-		attrs.PutStr(AttributeLogSource, name)
-		attrs.PutStr(AttributeServiceName, name)
-	}
 }

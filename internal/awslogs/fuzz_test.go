@@ -26,19 +26,28 @@ func FuzzDecodeSubscription(f *testing.F) {
 	}
 	f.Add([]byte(document("g", "a\n") + document("h", `\ud83d\ude00 \ud83d \u65e5`)))
 	f.Add([]byte(`{"messageType":"DATA_MESSAGE","logEvents":[{"extractedFields":{"a":"b"}}]}`))
+	for _, content := range []string{"a line\nanother\r\n", "1607374005.123\t203.0.113.1", document("g", "a"), document("g", "a") + "{}"} {
+		f.Add([]byte(kinesisDocument(content) + document("g", "b")))
+		f.Add([]byte(kinesisDocument(string(compress(f, content)))))
+	}
+	f.Add([]byte(`{"eventID":"s:1","logEvents":[{"timestamp":1,"message":"a"}],"kinesis":{"data":"YQ==","sequenceNumber":"1"},"eventSourceARN":"a"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		batch, err := DecodeSubscription(bytes.Clone(data), testOptions())
 		if err != nil {
+			assert.Zero(t, batch)
 			return
 		}
+		assert.Equal(t, batch.Logs.LogRecordCount(), batch.Records())
+		assert.LessOrEqual(t, int64(batch.DecodedBytes), testOptions().MaxDecodedBytes)
 		var want struct {
+			Kinesis     json.RawMessage
 			MessageType string `json:"messageType"`
 			LogEvents   []struct {
 				Message string `json:"message"`
 			} `json:"logEvents"`
 		}
 		if !json.Valid(data) || ambiguous(data) || json.Unmarshal(data, &want) != nil ||
-			want.MessageType != dataMessage || !bytes.Equal(data, bytes.ToValidUTF8(data, nil)) {
+			want.Kinesis != nil || want.MessageType != dataMessage || !bytes.Equal(data, bytes.ToValidUTF8(data, nil)) {
 			return
 		}
 		var lines []string

@@ -35,7 +35,6 @@ const (
 // Types of logs that lambda-promtail has names of its own for. Those of all others in S3 are typePrefix and the Type.
 const (
 	typePrefix     = "s3_"
-	typeKinesis    = "kinesis"
 	typeBalancer   = "s3_lb"
 	typeFlow       = "s3_vpc_flow"
 	typeCloudTrail = "s3_cloudtrail"
@@ -68,7 +67,8 @@ func FinishStream(stream plog.ResourceLogs) {
 // NAME would where there is no such label: that is nothing where NAME is empty or begins with two underscores itself.
 //
 // The service is what the operator says that it is, by the label service_name or by __extra_service_name, and else what
-// the log group or the source of the logs tells.
+// the log group or the source of the logs tells. Lines that came by Kinesis without a message of CloudWatch Logs around
+// them, which have no log group, are as TypeKinesis has them.
 //
 // Region is where the stream comes from, if its labels do not say. The order of the labels, which are read more than once,
 // does not matter.
@@ -91,6 +91,7 @@ func SetStreamAttributes(attrs pcommon.Map, labels iter.Seq2[string, string], re
 			s.setInternal(name, value)
 		}
 	}
+	s.setStream()
 	// Behind what is set of the others, for these win.
 	for name, value := range labels {
 		if !strings.HasPrefix(name, internalPrefix) {
@@ -104,6 +105,8 @@ func SetStreamAttributes(attrs pcommon.Map, labels iter.Seq2[string, string], re
 type streamAttributes struct {
 	attrs   pcommon.Map
 	logType string
+	// stream is the Kinesis stream that it came by.
+	stream arn
 	// The service's name by what it is from, for which of them counts is known only after the last label.
 	labelService, extraService, groupService, sourceService string
 }
@@ -118,8 +121,9 @@ func (s *streamAttributes) setInternal(name, value string) {
 	case labelOwner:
 		s.setOwner(value)
 	case labelKinesis:
-		if region := parseARN(value).region; region != "" {
-			s.attrs.PutStr(AttributeCloudRegion, region)
+		s.stream = parseARN(value)
+		if s.stream.region != "" {
+			s.attrs.PutStr(AttributeCloudRegion, s.stream.region)
 		}
 	default:
 		if extra, ok := strings.CutPrefix(name, labelExtraPrefix); ok {
@@ -183,6 +187,21 @@ func (s *streamAttributes) setSource(source string) {
 	s.sourceService = source
 }
 
+// setStream sets what is known of the stream that lines of no log group came by.
+func (s *streamAttributes) setStream() {
+	if s.logType != TypeKinesis || s.groupService != "" {
+		return
+	}
+	s.attrs.PutStr(AttributeLogType, TypeKinesis)
+	if isAccountID(s.stream.account) {
+		s.attrs.PutStr(AttributeCloudAccountID, s.stream.account)
+	}
+	if name := s.stream.streamName(); name != "" {
+		s.attrs.PutStr(AttributeLogSource, name)
+		s.sourceService = name
+	}
+}
+
 // setService sets the service's name. Where there is no label service_name, an attribute stays that a label of the
 // attribute's own name has set, since that is the operator's too.
 func (s *streamAttributes) setService() {
@@ -196,7 +215,7 @@ func (s *streamAttributes) setService() {
 // lambdaPromtailType is the AttributeLogType of what lambda-promtail calls a type.
 func lambdaPromtailType(logType string) string {
 	switch logType {
-	case typeKinesis: // messages of CloudWatch Logs that came by way of Kinesis
+	case TypeKinesis: // messages of CloudWatch Logs that came by way of Kinesis
 		return TypeCloudWatch
 	case typeAccess:
 		return string(s3log.S3Access)

@@ -34,12 +34,15 @@ func PromtailLabels(resource pcommon.Map, source PromtailSource) map[string]stri
 	}
 	switch logType {
 	case "":
+	case TypeKinesis:
+		put(labelLogType, TypeKinesis)
+		put(labelKinesis, source.KinesisARN)
 	case TypeCloudWatch:
 		put(labelLogType, TypeCloudWatch)
 		if source.KinesisARN != "" {
-			put(labelLogType, typeKinesis)
+			put(labelLogType, TypeKinesis)
+			put(labelKinesis, source.KinesisARN)
 		}
-		put(labelKinesis, source.KinesisARN)
 		put(labelLogGroup, stringOf(resource, AttributeLogGroupNames))
 		put(labelOwner, stringOf(resource, AttributeCloudAccountID))
 		if source.KeepStream {

@@ -6,9 +6,7 @@ package awslogs
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strings"
-	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -21,6 +19,10 @@ import (
 // DecodeSubscription decodes the messages of a CloudWatch Logs subscription filter: one or many JSON documents one
 // after another, plain or gzip, of one or many members.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
+//
+// A document may also be a record of a Kinesis stream, as it stands in the event that Lambda gets of it: an object with the
+// key kinesis. Its data is messages, or else lines.
+// https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 //
 // Each document gives one resource, or one for each account and region that its events name. Control messages and
 // documents without events give none. Fields that are not known are ignored, and keys may come in any order.
@@ -36,6 +38,7 @@ func DecodeSubscription(data []byte, opts Options) (Batch, error) {
 		return Batch{}, err
 	}
 	d := newSubscriptionDecoder(opts)
+	d.takesRecords = true
 	if err := d.decode(buf); err != nil {
 		return Batch{}, err
 	}
@@ -66,11 +69,13 @@ type subscriptionDecoder struct {
 	memory     memory.Allowance
 	// originMemory is about what the resource of an origin takes.
 	originMemory int64
+	// takesRecords says that documents may be records of Kinesis.
+	takesRecords bool
 	message      subscriptionMessage
 	event        logEvent
 	// The callbacks of the scanner, made once and not for every document and event.
-	onField, onEventField, onExtractedField func(key string) error
-	onEvent, onFilter                       func() error
+	onField, onEventField, onExtractedField, onRecordField func(key string) error
+	onEvent, onFilter                                      func() error
 }
 
 // subscriptionMessage is the document at hand. Its events are staged by the time that its other fields are known, since
@@ -87,6 +92,8 @@ type subscriptionMessage struct {
 	// last is where the newest record went. Nearly every document has one origin only.
 	last    *originRecords
 	origins map[eventOrigin]*originRecords
+	// record is what the document is if it is no message.
+	record kinesisRecord
 }
 
 // eventOrigin is an account and a region of which a document has events. Both are empty where the events do not say.
@@ -136,15 +143,19 @@ func newSubscriptionDecoder(opts Options) *subscriptionDecoder {
 		originMemory: resourceMemory,
 		message:      subscriptionMessage{origins: map[eventOrigin]*originRecords{}},
 	}
-	d.onField, d.onEventField, d.onExtractedField = d.field, d.eventField, d.extractedField
+	d.onField, d.onEventField, d.onExtractedField, d.onRecordField = d.field, d.eventField, d.extractedField, d.recordField
 	d.onEvent, d.onFilter = d.logEvent, d.filter
 	return d
 }
 
-// decode adds the documents of buf to the batch.
+// decode adds the documents of buf to the batch, and its size.
 func (d *subscriptionDecoder) decode(buf []byte) error {
-	d.buf, d.s = buf, jsonscan.New(buf)
 	d.batch.DecodedBytes += len(buf)
+	return d.documents(buf)
+}
+
+func (d *subscriptionDecoder) documents(buf []byte) error {
+	d.buf, d.s = buf, jsonscan.New(buf)
 	documents := 0
 	for !d.s.Done() {
 		documents++
@@ -168,6 +179,9 @@ func (d *subscriptionDecoder) document() error {
 	d.s.Mark()
 	if err := d.s.Object(d.onField); err != nil {
 		return err
+	}
+	if d.message.record.found {
+		return d.finishRecord()
 	}
 	switch m := &d.message; m.messageType {
 	case dataMessage:
@@ -203,6 +217,8 @@ func (d *subscriptionDecoder) field(key string) (err error) {
 	case "logEvents":
 		m.hasEvents = true
 		err = d.s.Array(d.onEvent)
+	case keyKinesis, keyEventID, keyEventSource:
+		err = d.outerRecordField(key)
 	default:
 		key = "a field that is not known" // keeps somebody's key out of the error
 		err = d.s.Skip()
@@ -348,7 +364,7 @@ func (d *subscriptionDecoder) eventField(key string) (err error) {
 	case "timestamp":
 		e.timestamp, err = d.s.Integer()
 		e.hasTimestamp = true
-		if err == nil && e.timestamp > math.MaxInt64/int64(time.Millisecond) {
+		if err == nil && e.timestamp > maxMilliseconds {
 			err = d.s.Errorf("timestamp out of range")
 		}
 	case "message":
