@@ -29,7 +29,7 @@ BENCHTIME ?= 2s
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build lambda $(if $(LOKI_URL),,loki) ## Show the main job: events through the forwarder and the collector into Loki
@@ -79,11 +79,15 @@ e2e: build lambda loki versitygw ## End-to-end tests, against real Loki, an S3 s
 	cd e2e && go vet ./... && go test -count=1 -timeout 60m ./...
 
 .PHONY: validate
-validate: build ## Have the built collector check config.yaml and every example
+validate: build deploycheck ## Have the built collector check config.yaml and every example
 	@for config in $(EXAMPLES); do \
 		echo "validate $$config"; \
 		$(COLLECTOR) validate --config $$config || exit 1; \
 	done
+
+.PHONY: deploycheck
+deploycheck: ## Check the CloudFormation template and the Terraform module
+	cd tools && go vet ./deploycheck && go test -count=1 -timeout 5m ./deploycheck
 
 .PHONY: generate
 generate: ## Write mdatagen's files anew
