@@ -331,12 +331,22 @@ func (m *Module) traversal(t, each hcl.Traversal, iterators []string, provider P
 		m.use(at, "var."+second, there)
 	case root == "local":
 		m.use(at, "local."+second, m.locals[second])
-	case slices.Contains(iterators, root), root == "each", root == "count", root == "path":
+	case root == "path":
+	case root == "count":
+		m.member(at, second, "index")
+	case root == "each" || slices.Contains(iterators, root):
+		m.member(at, second, "key", "value")
 	case root == "data" && len(steps) > 2:
 		m.instance(at, "data."+second+"."+steps[2], steps[3:], each, provider.Data[second])
 	case len(steps) > 1:
 		m.instance(at, root+"."+second, steps[2:], each, provider.Resources[root])
 	default:
+		m.report(at, "%s is not there", m.source(at))
+	}
+}
+
+func (m *Module) member(at hcl.Range, name string, members ...string) {
+	if !slices.Contains(members, name) {
 		m.report(at, "%s is not there", m.source(at))
 	}
 }

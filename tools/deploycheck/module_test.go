@@ -110,6 +110,8 @@ func TestProblemsOfModule(t *testing.T) {
 	f("wrong attribute of all", "one[*].arn", "one[*].arm", "aws_sqs_queue.one has no arm")
 	f("one of many without an index", "one[0].url", "one.url", "is one or many")
 	f("index of one", "current.id", "current[0].id", "is one or many")
+	f("wrong member of each", "${each.value}", "${each.val}", "each.val is not there")
+	f("wrong member of an iterator", "[vpc_config.value]", "[vpc_config.val]", "vpc_config.val is not there")
 	f("unknown name", "[vpc_config.value]", "[vpc.value]", "vpc.value is not there")
 	f("bare word", "subnet_ids         = [vpc_config.value]", "subnet_ids = [names]", "names is not there")
 	f("unused variable", `variable "names"`, `variable "more" {

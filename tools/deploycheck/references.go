@@ -30,6 +30,7 @@ type templateCheck struct {
 	used     map[string]bool            // "parameter X", "condition X", "mapping X"
 	edges    map[string]map[string]bool // resource -> the resources it needs
 	current  string                     // the resource at hand
+	truths   map[string]bool            // the conditions that hold where the walk is
 	types    map[string]ResourceSchema
 }
 
@@ -125,15 +126,17 @@ func (c *templateCheck) resources() {
 	for _, name := range resources.keys {
 		resource := resources.fields[name]
 		c.current, c.edges[name] = name, map[string]bool{}
+		c.truths = c.implied(resource.get("Condition").text())
 		for _, key := range resource.keys {
 			switch body := resource.fields[key]; key {
 			case "Type", "DeletionPolicy", "UpdateReplacePolicy", "Metadata":
 			case "Condition":
 				c.condition(body)
 			case "DependsOn":
+				// CloudFormation does without a dependency that is not created.
 				for _, item := range append(body.items, body) {
 					if item.kind == yaml.ScalarNode {
-						c.needs(item.line, item.scalar)
+						c.there(item.line, item.scalar)
 					}
 				}
 			case "Properties":
@@ -153,7 +156,7 @@ func (c *templateCheck) resources() {
 		}
 		c.problems = append(c.problems, schema.validate(properties, schema.Schema, name)...)
 	}
-	c.current = ""
+	c.current, c.truths = "", nil
 }
 
 func (c *templateCheck) section(name string) {
@@ -174,6 +177,7 @@ func (c *templateCheck) section(name string) {
 			c.report(entry.line, "output %s has no value", key)
 			continue
 		}
+		c.truths = c.implied(entry.get("Condition").text())
 		c.walk(entry.get("Value"), true)
 		if condition := entry.get("Condition"); condition != nil {
 			c.condition(condition)
@@ -226,6 +230,13 @@ func (c *templateCheck) walk(v *value, resources bool) {
 			return
 		}
 		c.condition(argument.items[0])
+		before := c.truths
+		c.truths = c.implied(argument.items[0].text())
+		maps.Copy(c.truths, before)
+		c.walk(argument.items[1], resources)
+		c.truths = before
+		c.walk(argument.items[2], resources)
+		return
 	case "Fn::FindInMap":
 		c.mapping(argument)
 	case "Fn::Sub":
@@ -251,14 +262,44 @@ func (c *templateCheck) ref(line int, name string, resources bool) {
 	c.needs(line, name)
 }
 
+// implied gives the conditions that hold where the named one does: itself, and what it is the conjunction of.
+func (c *templateCheck) implied(name string) map[string]bool {
+	all := map[string]bool{}
+	condition := c.template.root.get("Conditions", name)
+	if condition == nil {
+		return all
+	}
+	all[name] = true
+	if function, argument := condition.intrinsic(); function == "Fn::And" {
+		for _, part := range argument.items {
+			if function, named := part.intrinsic(); function == "Condition" {
+				maps.Copy(all, c.implied(named.text()))
+			}
+		}
+	}
+	return all
+}
+
+// needs is for a reference, which fails where its resource is not created.
 func (c *templateCheck) needs(line int, resource string) {
+	if !c.there(line, resource) {
+		return
+	}
+	condition := c.template.root.get("Resources", resource, "Condition").text()
+	if condition != "" && !c.truths[condition] {
+		c.report(line, "%q is there only where %s holds", resource, condition)
+	}
+}
+
+func (c *templateCheck) there(line int, resource string) bool {
 	if c.template.root.get("Resources", resource) == nil {
 		c.report(line, "%q is no parameter and no resource", resource)
-		return
+		return false
 	}
 	if c.current != "" {
 		c.edges[c.current][resource] = true
 	}
+	return true
 }
 
 func (c *templateCheck) attribute(line int, resource, attribute string, resources bool) {

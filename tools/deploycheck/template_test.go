@@ -49,7 +49,7 @@ Resources:
           FilterPattern: !Sub ["${P}", {P: !Ref Pattern}]
           DestinationArn: !GetAtt Queue.Arn
 Outputs:
-  Arn: {Description: The group, Value: !GetAtt Group.Arn}
+  Arn: {Description: The group, Condition: HasPattern, Value: !GetAtt Group.Arn}
 `
 
 func TestProblemsOfTemplate(t *testing.T) {
@@ -85,9 +85,13 @@ func TestProblemsOfTemplate(t *testing.T) {
 	f("wrong resource", "!GetAtt Queue.Arn", "!GetAtt Queu.Arn", `"Queu" is no parameter and no resource`)
 	f("wrong attribute", "!GetAtt Group.Arn", "!GetAtt Group.Name", `Group has no attribute "Name"`)
 	f("a resource in a condition", `!Ref Pattern, ""]]`, `!Ref Group, ""]]`, `"Group" is no parameter`)
-	f("wrong condition of a resource", "    Condition: HasPattern", "    Condition: Has", `"Has" is no condition`)
+	f("wrong condition of a resource", "    Condition: HasPattern", "    Condition: Has",
+		`"Has" is no condition`, `"Group" is there only where Has holds`)
 	f("wrong condition in Fn::If", "!If [HasPattern,", "!If [Has,", `"Has" is no condition`)
 	f("wrong dependency", "DependsOn: Group", "DependsOn: Grup", `"Grup" is no parameter and no resource`)
+	f("reference to what may not be there", "Condition: HasPattern, ", "", `"Group" is there only where HasPattern holds`)
+	f("such a reference in the wrong branch", "{maxReceiveCount: 5}, !Ref AWS::NoValue", "{}, !Ref Group",
+		`"Group" is there only where HasPattern holds`)
 	f("wrong mapping", "[Months,", "[Month,", `"Month" is no mapping`, "mapping Months is not used")
 	f("mapping without one of the values", `    "14": {Count: 1}`+"\n", "", "mapping Months has no 14.Count")
 	f("unused parameter", "  Days:", "  More: {Type: String, Description: More}\n  Days:", "parameter More is not used")
