@@ -131,7 +131,7 @@ func parameterDefault(p Parameter) string {
 	switch {
 	case p.Default == nil:
 		return "required"
-	case *p.Default == "" || (*p.Default == "0" && p.Description != "" && strings.Contains(p.Description, "0 sets no limit")):
+	case *p.Default == "":
 		return "none"
 	}
 	return "`" + *p.Default + "`"
