@@ -5,85 +5,70 @@ package main
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"log/slog"
-	"reflect"
 
-	"github.com/aws/aws-lambda-go/lambdacontext"
-
-	"github.com/awsloki/awsloki/lambdaforwarder/internal/collector"
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/event"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/forward"
 )
 
-// handler passes on the events of one function. It implements lambda.Handler,
-// which gets the payload as it came, and may be used by many invocations at once.
+// handler passes on the events of one function. It implements lambda.Handler, which gets the payload as it came, and may
+// be used by many invocations at once.
 type handler struct {
-	client *collector.Client
-	logger *slog.Logger
+	destination forward.Destination
+	logger      *slog.Logger
+	metrics     *metrics
+	// reportItems says that the answer to a batch may name those of its items that failed.
+	reportItems bool
 }
 
-// Invoke passes one event on. After an error Lambda invokes the function again
-// with the same event, twice by default, and then hands it to the on-failure destination:
+// Invoke passes one event on. After an error Lambda invokes the function again with the same event, twice by default where
+// nobody waits for the answer, and then hands it to the on-failure destination:
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	if err := h.forward(ctx, payload); err != nil {
-		h.logFailure(ctx, err)
-		return nil, err
+	e := event.Parse(payload)
+	result := forward.Event(ctx, &e, h.destination)
+	h.logFailures(ctx, result.Failures)
+	h.metrics.write(ctx, &result)
+	if result.Failures == nil {
+		h.logger.DebugContext(ctx, "forwarded", "requestId", requestID(ctx), "items", result.Forwarded, "bytes", result.Bytes)
 	}
-	return []byte("null"), nil
+	return h.answer(&e, result.Failures)
 }
 
-// forward returns errors as their packages made them, not wrapped: Lambda
-// shows the name of the error's type as errorType.
-func (h *handler) forward(ctx context.Context, payload []byte) error {
-	message, err := decode(payload)
-	if err != nil {
-		return err
+// answer is what Lambda is told. Errors are as their packages made them, not wrapped: Lambda shows the name of the error's
+// type as errorType.
+func (h *handler) answer(e *event.Event, failures []forward.Failure) ([]byte, error) {
+	if e.Source == event.Whole || !h.reportItems {
+		if len(failures) > 0 {
+			return nil, failures[0].Err
+		}
+		return []byte("null"), nil
 	}
-	if err := h.client.Send(ctx, message); err != nil {
-		return err
+	failed := batchFailures{Items: []itemFailure{}}
+	named := map[string]bool{}
+	for _, failure := range failures {
+		id := failure.Item.ID
+		if id == "" { // there is no naming it: all must come again
+			return nil, failure.Err
+		}
+		if named[id] {
+			continue
+		}
+		named[id] = true
+		failed.Items = append(failed.Items, itemFailure{ID: id})
+		if e.Source == event.Kinesis { // all from here on come again
+			break
+		}
 	}
-	h.logger.DebugContext(ctx, "forwarded", "requestId", requestID(ctx), "bytes", len(message))
-	return nil
+	return json.Marshal(failed)
 }
 
-// decode returns the message that the event in payload carries, in a buffer of
-// its own: payload is used again after the invocation.
-func decode(payload []byte) ([]byte, error) {
-	parser := event.GetParser()
-	defer parser.Put()
-	e, err := parser.Parse(payload)
-	if err != nil {
-		return nil, err
-	}
-	return e.Message()
+// batchFailures is the answer to a batch.
+type batchFailures struct {
+	Items []itemFailure `json:"batchItemFailures"`
 }
 
-// logFailure writes the one line that an invocation may write at the default
-// level. The function's own log group may be among those that are forwarded.
-func (h *handler) logFailure(ctx context.Context, err error) {
-	attrs := []any{"requestId", requestID(ctx), "errorType", errorType(err), "error", err.Error()}
-	if refused, ok := errors.AsType[*collector.RefusedError](err); ok {
-		attrs = append(attrs, "attempts", refused.Attempts, "status", refused.Status)
-	}
-	if unavailable, ok := errors.AsType[*collector.UnavailableError](err); ok {
-		attrs = append(attrs, "attempts", unavailable.Attempts, "status", unavailable.Status)
-	}
-	h.logger.ErrorContext(ctx, "invocation failed", attrs...)
-}
-
-// errorType is the name that aws-lambda-go reports to Lambda for err.
-func errorType(err error) string {
-	t := reflect.TypeOf(err)
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return t.Name()
-}
-
-func requestID(ctx context.Context) string {
-	if lc, ok := lambdacontext.FromContext(ctx); ok {
-		return lc.AwsRequestID
-	}
-	return ""
+type itemFailure struct {
+	ID string `json:"itemIdentifier"`
 }

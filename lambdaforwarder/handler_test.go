@@ -14,7 +14,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,15 +25,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/awsloki/awsloki/lambdaforwarder/internal/collector"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/delivery"
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/event"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/forward"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/s3object"
 )
 
 // newHandler sets the handler up as in Lambda. It returns what the handler logs
 // after its start, which may be read between invocations.
 func newHandler(tb testing.TB, writeAddress string, environment ...string) (*handler, *bytes.Buffer) {
 	tb.Helper()
-	env := map[string]string{"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "WRITE_ADDRESS": writeAddress}
+	env := map[string]string{"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "WRITE_ADDRESS": writeAddress, "METRICS": "false"}
 	for _, variable := range environment {
 		key, value, _ := strings.Cut(variable, "=")
 		env[key] = value
@@ -151,7 +152,7 @@ func TestInvokeLogsSuccessAtDebugLevel(t *testing.T) {
 	h, logs := newHandler(t, answering(t, 200, "").URL, "LOG_LEVEL=debug")
 	_, err := h.Invoke(withRequestID(t.Context(), "id-1"), newPayload([]byte("\x1f\x8b\x08...")))
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"level":"DEBUG","message":"forwarded","requestId":"id-1","bytes":6}`, withoutTime(t, logs))
+	assert.JSONEq(t, `{"level":"DEBUG","message":"forwarded","requestId":"id-1","items":1,"bytes":6}`, withoutTime(t, logs))
 }
 
 // What Lambda is told about a failure, and the one line about it in the log.
@@ -172,17 +173,78 @@ func TestInvokeFails(t *testing.T) {
 		})
 	}
 	f("malformed", 200, []byte(`{"awslogs":{}}`), "malformed event: `awslogs` has no `data`",
-		`{"level":"ERROR","message":"invocation failed","requestId":"id-1","errorType":"MalformedError",
+		`{"level":"ERROR","message":"not forwarded","requestId":"id-1","errorType":"MalformedError",
 		  "error":"malformed event: `+"`awslogs` has no `data`"+`"}`)
-	f("unsupported", 200, []byte(`{}`), "unsupported event: found an empty object, want a CloudWatch Logs subscription event",
-		`{"level":"ERROR","message":"invocation failed","requestId":"id-1","errorType":"UnsupportedError",
-		  "error":"unsupported event: found an empty object, want a CloudWatch Logs subscription event"}`)
+	const unsupported = "unsupported event: found an empty object, want an event of CloudWatch Logs, Kinesis or S3, " +
+		"or one of these by EventBridge, SNS or SQS"
+	f("unsupported", 200, []byte(`{}`), unsupported,
+		`{"level":"ERROR","message":"not forwarded","requestId":"id-1","errorType":"UnsupportedError","error":"`+unsupported+`"}`)
 	f("refused", 400, message, "the collector refused the message (attempts: 1): 400 Bad Request: why",
-		`{"level":"ERROR","message":"invocation failed","requestId":"id-1","errorType":"RefusedError","attempts":1,"status":400,
+		`{"level":"ERROR","message":"not forwarded","requestId":"id-1","errorType":"RefusedError","attempts":1,"status":400,
 		  "error":"the collector refused the message (attempts: 1): 400 Bad Request: why"}`)
 	f("unavailable", 503, message, "the collector has not taken the message (attempts: 1): the last answer was 503 Service Unavailable: why",
-		`{"level":"ERROR","message":"invocation failed","requestId":"id-1","errorType":"UnavailableError","attempts":1,"status":503,
+		`{"level":"ERROR","message":"not forwarded","requestId":"id-1","errorType":"UnavailableError","attempts":1,"status":503,
 		  "error":"the collector has not taken the message (attempts: 1): the last answer was 503 Service Unavailable: why"}`)
+}
+
+// What Lambda is told about batches. Message 2 is none.
+func TestAnswersToBatches(t *testing.T) {
+	t.Parallel()
+	message := base64.StdEncoding.EncodeToString(newMessage(t, 1, 1))
+	sqs := func(id, arn, body string) string {
+		content, err := json.Marshal(map[string]string{"messageId": id, "eventSource": "aws:sqs", "eventSourceARN": arn, "body": body})
+		require.NoError(t, err)
+		return string(content)
+	}
+	kinesis := func(sequence, data string) string {
+		return `{"eventSource":"aws:kinesis","eventSourceARN":"arn:aws:kinesis:us-east-1:123456789012:stream/s",` +
+			`"kinesis":{"sequenceNumber":"` + sequence + `","data":"` + data + `"}}`
+	}
+	logs := `{"awslogs":{"data":"` + message + `"}}`
+	const queue, fifo = "arn:aws:sqs:us-east-1:123456789012:q", "arn:aws:sqs:us-east-1:123456789012:q.fifo"
+	mixed := func(arn string) string {
+		return `{"Records":[` + sqs("1", arn, logs) + "," + sqs("2", arn, "{}") + "," + sqs("3", arn, logs) + `]}`
+	}
+	f := func(name, payload, want, wantErr string, environment ...string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, _ := newHandler(t, answering(t, 200, "").URL, environment...)
+			response, err := h.Invoke(t.Context(), []byte(payload))
+			if wantErr != "" {
+				require.ErrorContains(t, err, wantErr)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, want, string(response))
+		})
+	}
+	f("no records", `{"Records":[]}`, "null", "")
+	f("SQS", `{"Records":[`+sqs("1", queue, logs)+`]}`, `{"batchItemFailures":[]}`, "")
+	f("SQS, one of three", mixed(queue), `{"batchItemFailures":[{"itemIdentifier":"2"}]}`, "")
+	f("FIFO, all from the first on", mixed(fifo), `{"batchItemFailures":[{"itemIdentifier":"2"},{"itemIdentifier":"3"}]}`, "")
+	f("one message with two that fail", `{"Records":[`+sqs("1", queue, `{"Records":[{},{}]}`)+`]}`,
+		`{"batchItemFailures":[{"itemIdentifier":"1"}]}`, "")
+	f("a message without an id", `{"Records":[`+sqs("", queue, logs)+`]}`, "", "malformed event: the message of SQS has no `messageId`")
+	f("no items are to be reported", mixed(queue), "", "unsupported event", "REPORT_BATCH_ITEM_FAILURES=false")
+	f("Kinesis", `{"Records":[`+kinesis("1", message)+`]}`, `{"batchItemFailures":[]}`, "")
+	f("Kinesis, the first that fails", `{"Records":[`+kinesis("1", message)+","+kinesis("2", "!")+","+kinesis("3", "!")+`]}`,
+		`{"batchItemFailures":[{"itemIdentifier":"2"}]}`, "")
+}
+
+// Failures that have one cause are logged once.
+func TestFailuresAreLoggedOnce(t *testing.T) {
+	t.Parallel()
+	h, logs := newHandler(t, answering(t, 503, `{"error":"why"}`).URL)
+	record := `{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":"` + base64.StdEncoding.EncodeToString(newMessage(t, 1, 1)) + `"}}`
+	ctx, cancel := context.WithTimeout(withRequestID(t.Context(), "id-1"), time.Minute)
+	defer cancel()
+	response, err := h.Invoke(ctx, []byte(`{"Records":[`+record+","+record+","+record+`]}`))
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"batchItemFailures":[{"itemIdentifier":"1"}]}`, string(response))
+	const why = "the collector has not taken the message (attempts: 1): the last answer was 503 Service Unavailable: why"
+	assert.JSONEq(t, `{"level":"ERROR","message":"not forwarded","requestId":"id-1","errorType":"UnavailableError","item":"1","items":3,
+		"attempts":1,"status":503,"error":"`+why+`"}`, withoutTime(t, logs))
 }
 
 // withoutTime returns the one line that was logged, without its time.
@@ -202,8 +264,11 @@ func withoutTime(t *testing.T, logs *bytes.Buffer) string {
 func TestErrorTypes(t *testing.T) {
 	t.Parallel()
 	readme := readREADME(t)
-	for _, err := range []error{&event.MalformedError{}, &event.UnsupportedError{}, &collector.RefusedError{}, &collector.UnavailableError{}} {
-		assert.Contains(t, readme, "`"+reflect.TypeOf(err).Elem().Name()+"`")
+	for _, err := range []error{
+		&event.MalformedError{}, &event.UnsupportedError{}, &delivery.RefusedError{}, &delivery.UnavailableError{}, &s3object.ObjectError{},
+		&forward.SkippedError{},
+	} {
+		assert.Contains(t, readme, "`"+errorType(err)+"`")
 	}
 }
 
@@ -233,18 +298,16 @@ func BenchmarkInvoke(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode is the forwarder's own share of BenchmarkInvoke; the rest is HTTP.
-func BenchmarkDecode(b *testing.B) {
+// BenchmarkParse is the forwarder's own share of BenchmarkInvoke; the rest is HTTP.
+func BenchmarkParse(b *testing.B) {
 	message := newMessage(b, 1, 500)
 	payload := newPayload(message)
 	b.SetBytes(int64(len(payload)))
 	b.ReportAllocs()
-	var got []byte
+	var got event.Event
 	for b.Loop() {
-		var err error
-		if got, err = decode(payload); err != nil {
-			b.Fatal(err)
-		}
+		got = event.Parse(payload)
 	}
-	require.Equal(b, message, got)
+	require.Len(b, got.Items, 1)
+	require.Equal(b, message, got.Items[0].Message)
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,26 +23,63 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/config"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/credentials"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/delivery"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/s3object"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/transport"
 )
 
-const content = "\x1f\x8b\x08 a message"
+const message = "\x1f\x8b\x08 a message"
 
-// newClient returns a client for the given address that sleeps the whole backoff.
-func newClient(t *testing.T, address string, change func(*config.Config)) *Client {
+// newConfig returns a configuration for the given address.
+func newConfig(t *testing.T, address string, change func(*config.Config)) *config.Config {
 	t.Helper()
 	u, err := url.Parse(address)
 	require.NoError(t, err)
-	cfg := config.Config{WriteAddress: u, RequestTimeout: 10 * time.Second, DeadlineMargin: time.Second}
+	cfg := &config.Config{WriteAddress: u, RequestTimeout: 10 * time.Second, MaxRetries: config.UnlimitedRetries}
 	if change != nil {
-		change(&cfg)
+		change(cfg)
 	}
-	c := NewClient(cfg, "agent/1")
-	c.jitter = func(longest time.Duration) time.Duration { return longest }
-	t.Cleanup(c.transport.(*http.Transport).CloseIdleConnections)
-	return c
+	return cfg
 }
 
-func send(ctx context.Context, c *Client) error { return c.Send(ctx, []byte(content)) }
+// newClient returns a client for the given address that hardly pauses, and reads objects by open.
+func newClient(t *testing.T, address string, change func(*config.Config), open s3object.Open) *Client {
+	t.Helper()
+	return newClientWith(t, newConfig(t, address, change), nil, open)
+}
+
+func newClientWith(t *testing.T, cfg *config.Config, read credentials.Read, open s3object.Open) *Client {
+	t.Helper()
+	creds, err := credentials.Load(t.Context(), cfg.Credentials, read)
+	require.NoError(t, err)
+	carrier, err := transport.New(t.Context(), cfg, creds, read)
+	require.NoError(t, err)
+	t.Cleanup(carrier.(interface{ CloseIdleConnections() }).CloseIdleConnections)
+	policy := delivery.Policy{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond, MaxRetries: cfg.MaxRetries}
+	return NewClient(cfg, carrier, policy, "agent/1", open)
+}
+
+// newTimedClient returns a client whose pauses are the longest that the defaults allow, for tests on a bubble's clock.
+func newTimedClient(t *testing.T, carrier http.RoundTripper, open s3object.Open) *Client {
+	t.Helper()
+	cfg := newConfig(t, "http://collector", func(cfg *config.Config) { cfg.RequestTimeout = 2 * time.Second })
+	return NewClient(cfg, carrier, delivery.Policy{
+		MinBackoff:     100 * time.Millisecond,
+		MaxBackoff:     5 * time.Second,
+		MaxRetries:     config.UnlimitedRetries,
+		DeadlineMargin: time.Second,
+		Jitter:         func(longest time.Duration) time.Duration { return longest },
+	}, "agent/1", open)
+}
+
+func send(ctx context.Context, c *Client) error {
+	tally, err := c.SendMessages(ctx, []byte(message), "")
+	if err == nil && tally.Bytes != int64(len(message)) {
+		return fmt.Errorf("%d bytes are counted", tally.Bytes)
+	}
+	return err
+}
 
 func TestRequest(t *testing.T) {
 	t.Parallel()
@@ -57,23 +93,22 @@ func TestRequest(t *testing.T) {
 				assert.Empty(t, r.TransferEncoding)
 				body, err := io.ReadAll(r.Body)
 				assert.NoError(t, err)
-				assert.Equal(t, content, string(body))
-				want.Set("Content-Length", strconv.Itoa(len(content)))
+				assert.Equal(t, message, string(body))
+				want.Set("Content-Length", strconv.Itoa(len(message)))
 				want.Set("Content-Type", "application/gzip")
-				want.Set("User-Agent", "agent/1")
+				if want.Get("User-Agent") == "" {
+					want.Set("User-Agent", "agent/1")
+				}
 				assert.Equal(t, want, r.Header)
 			}))
 			defer srv.Close()
-			require.NoError(t, send(t.Context(), newClient(t, srv.URL+"/prefix/", change)))
+			require.NoError(t, send(t.Context(), newClient(t, srv.URL+"/prefix/", change, nil)))
 		})
 	}
 	f("least", nil, http.Header{})
-	f("basic authentication",
-		func(cfg *config.Config) { cfg.Username, cfg.Password = "Aladdin", "open sesame" },
-		http.Header{"Authorization": {"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}}) // RFC 7617, section 2
 	f("bearer token, tenant and origin",
 		func(cfg *config.Config) {
-			cfg.BearerToken, cfg.TenantID = "token", "team-1"
+			cfg.Credentials.BearerToken.Value, cfg.TenantID = "token", "team-1"
 			cfg.Region, cfg.LogGroup = "eu-central-1", "/aws/lambda/forwarder"
 		},
 		http.Header{
@@ -82,6 +117,30 @@ func TestRequest(t *testing.T) {
 			"X-Awsloki-Region":              {"eu-central-1"},
 			"X-Awsloki-Forwarder-Log-Group": {"/aws/lambda/forwarder"},
 		})
+	f("more headers",
+		func(cfg *config.Config) { cfg.Headers = http.Header{"X-Team": {"a", "b"}, "User-Agent": {"own/2"}} },
+		http.Header{"X-Team": {"a", "b"}, "User-Agent": {"own/2"}})
+}
+
+func TestContentType(t *testing.T) {
+	t.Parallel()
+	f := func(documents, want string) {
+		t.Helper()
+		srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			assert.Equal(t, []string{want}, r.Header.Values("Content-Type"))
+			assert.Equal(t, "team-1", r.Header.Get("X-Scope-Orgid"))
+			content, err := io.ReadAll(r.Body)
+			assert.NoError(t, err)
+			assert.Equal(t, documents, string(content))
+		}))
+		defer srv.Close()
+		c := newClient(t, srv.URL, func(cfg *config.Config) { cfg.TenantID = "team-1" }, nil)
+		_, err := c.SendMessages(t.Context(), []byte(documents), "arn:aws:kinesis:us-east-2:123456789012:stream/s")
+		require.NoError(t, err)
+	}
+	f(message, "application/gzip")
+	f(`{"kinesis":{}}`, "application/json")
+	f("", "application/gzip")
 }
 
 func TestURL(t *testing.T) {
@@ -93,7 +152,7 @@ func TestURL(t *testing.T) {
 		"https://lb.example.com/awsloki/": "https://lb.example.com/awsloki/cloudwatch/v1/subscription",
 		"https://lb.example.com/a%2Fb":    "https://lb.example.com/a%2Fb/cloudwatch/v1/subscription",
 	} {
-		assert.Equal(t, want, newClient(t, address, nil).URL())
+		assert.Equal(t, want, newClient(t, address, nil, nil).URL())
 	}
 }
 
@@ -116,13 +175,13 @@ func TestAnswers(t *testing.T) {
 			defer srv.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			err := send(ctx, newClient(t, srv.URL, nil))
+			err := send(ctx, newClient(t, srv.URL, nil, nil))
 			assert.EqualValues(t, 1, requests.Load())
 			if want == "" {
 				require.NoError(t, err)
 				return
 			}
-			var refused *RefusedError
+			var refused *delivery.RefusedError
 			require.ErrorAs(t, err, &refused)
 			assert.Equal(t, status, refused.Status)
 			assert.Equal(t, 1, refused.Attempts)
@@ -166,31 +225,9 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	defer elsewhere.Close()
 	srv := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
 	defer srv.Close()
-	var refused *RefusedError
-	require.ErrorAs(t, send(t.Context(), newClient(t, srv.URL, nil)), &refused)
+	var refused *delivery.RefusedError
+	require.ErrorAs(t, send(t.Context(), newClient(t, srv.URL, nil, nil)), &refused)
 	assert.Equal(t, 307, refused.Status)
-}
-
-func TestTLS(t *testing.T) {
-	t.Parallel()
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		assert.Equal(t, "HTTP/1.1", r.Proto)
-	}))
-	srv.EnableHTTP2 = true
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it would print the handshake that fails
-	srv.StartTLS()
-	defer srv.Close()
-
-	skipping := newClient(t, srv.URL, func(cfg *config.Config) { cfg.SkipTLSVerify = true })
-	require.NoError(t, send(t.Context(), skipping))
-
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	checking := newClient(t, srv.URL, nil)
-	checking.jitter = func(time.Duration) time.Duration { return time.Hour }
-	var unavailable *UnavailableError
-	require.ErrorAs(t, send(ctx, checking), &unavailable)
-	assert.ErrorContains(t, unavailable, "certificate")
 }
 
 // After a pause the connection may be dead: the message must arrive all the same.
@@ -199,12 +236,12 @@ func TestConnectionLostBetweenMessages(t *testing.T) {
 	var received atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		if err == nil && string(body) == content {
+		if err == nil && string(body) == message {
 			received.Add(1)
 		}
 	}))
 	defer srv.Close()
-	c := newClient(t, srv.URL, nil)
+	c := newClient(t, srv.URL, nil, nil)
 	for range 20 {
 		require.NoError(t, send(t.Context(), c))
 		srv.CloseClientConnections()
@@ -225,15 +262,14 @@ func TestConnectionIsReused(t *testing.T) {
 	}
 	srv.Start()
 	defer srv.Close()
-	c := newClient(t, srv.URL, nil)
+	c := newClient(t, srv.URL, nil, nil)
 	for range 10 {
 		require.NoError(t, send(t.Context(), c))
 	}
 	assert.EqualValues(t, 1, connections.Load())
 }
 
-// fakeTransport answers without a network, so that tests of time run in a
-// synctest bubble, on its clock.
+// fakeTransport answers without a network, so that tests of time run in a synctest bubble, on its clock.
 type fakeTransport struct {
 	answers []func(*http.Request) (*http.Response, error) // the last is repeated
 	calls   []time.Time
@@ -242,7 +278,7 @@ type fakeTransport struct {
 func (f *fakeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	if err != nil || string(body) != content {
+	if err != nil || string(body) != message {
 		return nil, fmt.Errorf("body %q, error %w", body, err)
 	}
 	answer := f.answers[min(len(f.calls), len(f.answers)-1)]
@@ -280,9 +316,8 @@ func TestRetry(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newClient(t, "http://collector", func(cfg *config.Config) { cfg.RequestTimeout = 2 * time.Second })
-				transport := &fakeTransport{answers: answers}
-				c.transport = transport
+				carrier := &fakeTransport{answers: answers}
+				c := newTimedClient(t, carrier, nil)
 				start := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), invocation)
 				defer cancel()
@@ -293,7 +328,7 @@ func TestRetry(t *testing.T) {
 					require.EqualError(t, err, want)
 				}
 				var got []time.Duration
-				for _, call := range transport.calls {
+				for _, call := range carrier.calls {
 					got = append(got, call.Sub(start))
 				}
 				assert.Equal(t, calls, got, "the times of the attempts")
@@ -329,66 +364,42 @@ func TestRetry(t *testing.T) {
 		gaveUp+"2): the request failed: no answer before the invocation's deadline less `DEADLINE_MARGIN`", 0, 7100*ms)
 }
 
-func TestNoTimeForAnAttempt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		transport := &fakeTransport{}
-		c := newClient(t, "http://collector", nil)
-		c.transport = transport
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		err := send(ctx, c)
-		require.EqualError(t, err, "the collector has not taken the message (attempts: 0): "+
-			"the invocation's time less `DEADLINE_MARGIN` was up before the first attempt")
-		assert.Empty(t, transport.calls)
-	})
-}
-
-func TestCancelled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newClient(t, "http://collector", nil)
-		c.transport = &fakeTransport{answers: []func(*http.Request) (*http.Response, error){status(503, "3600")}}
-		ctx, cancel := context.WithCancel(t.Context()) // without a deadline
-		time.AfterFunc(time.Minute, cancel)
-		start := time.Now()
-		var unavailable *UnavailableError
-		require.ErrorAs(t, send(ctx, c), &unavailable)
-		assert.Equal(t, 1, unavailable.Attempts)
-		assert.Equal(t, 503, unavailable.Status)
-		assert.Equal(t, time.Minute, time.Since(start))
-	})
-}
-
-// The client that is shipped draws its pauses, and evenly enough that many
-// clients do not come back at one time.
-func TestJitter(t *testing.T) {
-	t.Parallel()
-	u := &url.URL{Scheme: "http", Host: "collector"}
-	c := NewClient(config.Config{WriteAddress: u}, "")
-	const longest, draws = time.Second, 1000
-	var halves [2]int
-	for range draws {
-		pause := c.jitter(longest)
-		require.GreaterOrEqual(t, pause, time.Duration(0))
-		require.Less(t, pause, longest)
-		halves[pause/(longest/2)]++
-	}
-	assert.InDelta(t, draws/2, halves[0], draws/5)
-}
-
-// Against a real connection, the error says what was waited for, and the
-// attempt ends although the server does not answer.
+// Against a real connection, the error says what was waited for, and the attempt ends although the server does not answer.
 func TestServerHangs(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer srv.Close()
 	defer close(release)
-	c := newClient(t, srv.URL, func(cfg *config.Config) { cfg.RequestTimeout = 10 * time.Millisecond })
-	c.jitter = func(time.Duration) time.Duration { return time.Hour }
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	var unavailable *UnavailableError
-	require.ErrorAs(t, send(ctx, c), &unavailable)
+	c := newClient(t, srv.URL, func(cfg *config.Config) {
+		cfg.RequestTimeout, cfg.MaxRetries = 10*time.Millisecond, 0
+	}, nil)
+	var unavailable *delivery.UnavailableError
+	require.ErrorAs(t, send(t.Context(), c), &unavailable)
 	assert.Equal(t, 1, unavailable.Attempts)
 	require.ErrorIs(t, unavailable, c.errTimeout)
+}
+
+func TestReadAnswer(t *testing.T) {
+	t.Parallel()
+	f := func(contentType, body string, accepted int, reason string) {
+		t.Helper()
+		a := readAnswer(&http.Response{
+			StatusCode: http.StatusServiceUnavailable,
+			Header:     http.Header{"Content-Type": {contentType}, "Retry-After": {"7"}},
+			Body:       io.NopCloser(strings.NewReader(body)),
+		})
+		assert.Equal(t, answer{status: 503, accepted: accepted, reason: reason, retryAfter: 7 * time.Second}, a)
+	}
+	f("application/json", `{"accepted":0}`, 0, "")
+	f("application/json", `{"accepted":1000,"error":"the queue is full"}`, 1000, "the queue is full")
+	f("application/json", `{"error":"why"}`, -1, "why")
+	f("application/json", `{"accepted":null,"error":"why"}`, -1, "why")
+	f("application/json", `{"accepted":-2,"error":"why"}`, -1, "why")
+	f("application/json", `{"accepted":1.5,"error":"why"}`, -1, "")
+	f("application/json", `{"accepted":"2","error":"why"}`, -1, "")
+	f("application/json", `{"accepted":99999999999999999999,"error":"why"}`, -1, "")
+	f("application/json", `{"accepted":2`, -1, "")
+	f("application/json", "", -1, "")
+	f("text/plain", `{"accepted":2}`, -1, "")
 }

@@ -4,9 +4,11 @@
 package event
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,15 +19,58 @@ import (
 // message begins as gzip does. What follows is none of the forwarder's business.
 var message = append([]byte{0x1f, 0x8b, 8, 0}, "\xff\xfe\xfd rest of the message"...)
 
-// decode does what the handler does.
-func decode(payload string) ([]byte, error) {
-	p := GetParser()
-	defer p.Put()
-	e, err := p.Parse([]byte(payload))
-	if err != nil {
-		return nil, err
+// example is one of AWS's documented events.
+func example(tb testing.TB, name string) string {
+	tb.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name+".json"))
+	require.NoError(tb, err)
+	return string(text)
+}
+
+// only returns the one item that an event has.
+func only(t *testing.T, payload string) Item {
+	t.Helper()
+	e := Parse([]byte(payload))
+	checkInvariants(t, &e)
+	require.Len(t, e.Items, 1)
+	return e.Items[0]
+}
+
+// checkInvariants is for what is so whatever the payload.
+func checkInvariants(tb testing.TB, e *Event) {
+	tb.Helper()
+	for i, item := range e.Items {
+		set := 0
+		if item.Message != nil {
+			set++
+			require.True(tb, isGzip(item.Message))
+		}
+		if r := item.Record; r != nil {
+			set++
+			require.True(tb, json.Valid(r.AppendDocument(nil)))
+		}
+		if o := item.Object; o != nil {
+			set++
+			require.NotEmpty(tb, o.Bucket)
+			require.NotEmpty(tb, o.Key)
+			require.LessOrEqual(tb, len(o.Bucket), maxNameBytes)
+			require.LessOrEqual(tb, len(o.Key), maxKeyBytes)
+		}
+		if item.Err != nil {
+			set++
+			switch item.Err.(type) { //nolint:errorlint // they are not wrapped
+			case *MalformedError, *UnsupportedError:
+			default:
+				require.Fail(tb, "an error of another type", "%T", item.Err)
+			}
+		}
+		require.Equal(tb, 1, set, "item %d has one thing to forward, or an error", i)
+		if e.Source == Whole {
+			require.Empty(tb, item.ID)
+			require.False(tb, e.Ordered)
+		}
 	}
-	return e.Message()
+	require.GreaterOrEqual(tb, e.Ignored, 0)
 }
 
 func TestSubscription(t *testing.T) {
@@ -36,14 +81,13 @@ func TestSubscription(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := decode(payload)
-			require.NoError(t, err)
-			assert.Equal(t, message, got)
+			assert.Equal(t, Event{Items: []Item{{Message: message}}}, Parse([]byte(payload)))
 		})
 	}
 	f("as AWS sends it", `{"awslogs":{"data":"`+text+`"}}`)
 	f("whitespace", " \r\n\t{ \"awslogs\" :\n{ \"data\" :\t\""+text+"\" } }\n")
-	f("unknown fields around", `{"version":1.5e3,"awslogs":{"a":[{},"\"data\"",null,true],"data":"`+text+`","z":{"data":"x"}},"data":"y"}`)
+	f("unknown fields around",
+		`{"version":1.5e3,"awslogs":{"a":[{},"\"data\"",null,true],"data":"`+text+`","z":{"data":"x"}},"data":"y"}`)
 	f("escaped slashes", `{"awslogs":{"data":"`+strings.ReplaceAll(text, "/", `\/`)+`"}}`)
 	f("unicode escapes", `{"awslogs":{"data":"\u0048`+text[1:]+`"}}`)
 	f("escaped keys", `{"aws\u006cogs":{"d\u0061ta":"`+text+`"}}`)
@@ -52,13 +96,31 @@ func TestSubscription(t *testing.T) {
 	f("line breaks, as MIME base64 has", `{"awslogs":{"data":"`+text[:8]+`\r\n`+text[8:]+`"}}`)
 }
 
+// Captured events, and AWS's example, give the bytes that are in them.
+func TestSubscriptionExamples(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob(filepath.Join("..", "..", "..", "testdata", "events", "*.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	for _, path := range append(paths, filepath.Join("testdata", "cloudwatch-logs.json")) {
+		payload, err := os.ReadFile(path)
+		require.NoError(t, err)
+		var want struct {
+			AWSLogs struct{ Data []byte }
+		}
+		require.NoError(t, json.Unmarshal(payload, &want))
+		require.NotEmpty(t, want.AWSLogs.Data)
+		assert.Equal(t, Event{Items: []Item{{Message: want.AWSLogs.Data}}}, Parse(payload), path)
+	}
+}
+
 func TestMalformed(t *testing.T) {
 	t.Parallel()
 	f := func(name, payload, want string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := decode(payload)
+			err := only(t, payload).Err
 			var malformed *MalformedError
 			require.ErrorAs(t, err, &malformed)
 			assert.EqualError(t, err, "malformed event: "+want)
@@ -73,8 +135,10 @@ func TestMalformed(t *testing.T) {
 	f("array", `[{"awslogs":{}}]`, "its JSON type is array, want object")
 	f("string", `"awslogs"`, "its JSON type is string, want object")
 	f("number", "1", "its JSON type is number, want object")
+
 	f("no data", `{"awslogs":{"Data":"H4sI"}}`, "`awslogs` has no `data`")
 	f("awslogs is no object", `{"awslogs":"H4sI"}`, "`awslogs` has no `data`")
+	f("awslogs is null", `{"awslogs":null}`, "`awslogs` has no `data`")
 	f("data is no string", `{"awslogs":{"data":["H4sI"]}}`, "the JSON type of `awslogs.data` is array, want string")
 	f("data is null", `{"awslogs":{"data":null}}`, "the JSON type of `awslogs.data` is null, want string")
 	f("not base64", `{"awslogs":{"data":"H4sI!AAA"}}`, "`awslogs.data` is not base64 at byte 4 of 8")
@@ -84,6 +148,44 @@ func TestMalformed(t *testing.T) {
 	f("short", `{"awslogs":{"data":"H4s="}}`, "the 2 bytes in `awslogs.data` are not gzip")
 	f("another compression method", `{"awslogs":{"data":"H4sHAAAA"}}`, "the 6 bytes in `awslogs.data` are not gzip")
 	f("not gzip", `{"awslogs":{"data":"eyJtZXNzYWdlVHlwZSI6"}}`, "the 15 bytes in `awslogs.data` are not gzip")
+
+	const s3 = `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":%s}]}`
+	f("S3 without a name", `{"Records":[{"eventSource":"aws:s3","s3":{}}]}`, "the record of S3 has no `eventName`")
+	f("S3 without s3", `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put"}]}`,
+		"the bucket of the object has no `name`")
+	f("S3 without a bucket", fmt.Sprintf(s3, `{"object":{"key":"k"}}`), "the bucket of the object has no `name`")
+	f("S3 with a bucket that is text", fmt.Sprintf(s3, `{"bucket":"b","object":{"key":"k"}}`),
+		"the bucket of the object has no `name`")
+	f("S3 without an object", fmt.Sprintf(s3, `{"bucket":{"name":"b"}}`), "the object has no `key`")
+	f("S3 without a key", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":""}}`), "the object has no `key`")
+	f("S3 with a key of bad escapes", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":"100%/a"}}`),
+		"`s3.object.key` is not encoded as in a URL's query")
+	f("S3 with a long key", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":"`+strings.Repeat("k", 1025)+`"}}`),
+		"the object's bucket or key has more than 255 or 1024 bytes")
+	f("S3 with a long bucket", fmt.Sprintf(s3, `{"bucket":{"name":"`+strings.Repeat("b", 256)+`"},"object":{"key":"k"}}`),
+		"the object's bucket or key has more than 255 or 1024 bytes")
+	f("EventBridge without detail", `{"source":"aws.s3","detail-type":"Object Created"}`,
+		"the bucket of the object has no `name`")
+	f("EventBridge without a key",
+		`{"source":"aws.s3","detail-type":"Object Created","detail":{"bucket":{"name":"b"},"object":{"size":1}}}`,
+		"the object has no `key`")
+	f("SQS without an id", `{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}`, "the message of SQS has no `messageId`")
+	f("SQS with an id that is a number", `{"Records":[{"eventSource":"aws:sqs","messageId":7,"body":"{}"}]}`,
+		"the message of SQS has no `messageId`")
+	f("SQS without a body", `{"Records":[{"eventSource":"aws:sqs","messageId":"m"}]}`, "the message of SQS has no `body`")
+	f("SQS with a body that is an object", `{"Records":[{"eventSource":"aws:sqs","messageId":"m","body":{}}]}`,
+		"the message of SQS has no `body`")
+	f("SNS without Sns", `{"Records":[{"EventSource":"aws:sns"}]}`, "the notification of SNS has no `Message`")
+	f("SNS with a message that is null", `{"Records":[{"EventSource":"aws:sns","Sns":{"Message":null}}]}`,
+		"the notification of SNS has no `Message`")
+	f("Kinesis without kinesis", `{"Records":[{"eventSource":"aws:kinesis"}]}`,
+		"the record of Kinesis has no `sequenceNumber`")
+	f("Kinesis without a sequence number", `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":""}}]}`,
+		"the record of Kinesis has no `sequenceNumber`")
+	f("Kinesis without data", `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1"}}]}`,
+		"the record of Kinesis has no `data`")
+	f("Kinesis not base64", `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":"a!=="}}]}`,
+		"`kinesis.data` is not base64 at byte 1 of 4")
 }
 
 func TestUnsupported(t *testing.T) {
@@ -92,112 +194,39 @@ func TestUnsupported(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := decode(payload)
+			err := only(t, payload).Err
 			var unsupported *UnsupportedError
 			require.ErrorAs(t, err, &unsupported)
-			assert.EqualError(t, err, "unsupported event: found "+want+", want a CloudWatch Logs subscription event")
+			assert.EqualError(t, err, "unsupported event: found "+want+
+				", want an event of CloudWatch Logs, Kinesis or S3, or one of these by EventBridge, SNS or SQS")
 		})
 	}
 	f("empty", "{}", "an empty object")
-	f("Kinesis", `{"Records":[{"kinesis":{"data":"x"},"eventSource":"aws:kinesis"}]}`, "`eventSource` \"aws:kinesis\"")
-	f("SNS", `{"Records":[{"EventSource":"aws:sns","Sns":{"Message":"x"}}]}`, "`EventSource` \"aws:sns\"")
-	f("no records", `{"Records":[]}`, `an object with "Records"`)
-	f("records without a source", `{"Records":[{"a":1}]}`, `an object with "Records"`)
+	f("DynamoDB", `{"Records":[{"eventID":"1","eventName":"INSERT","eventSource":"aws:dynamodb","dynamodb":{}}]}`,
+		"`eventSource` \"aws:dynamodb\"")
+	f("SES", `{"Records":[{"eventSource":"aws:ses","ses":{}}]}`, "`eventSource` \"aws:ses\"")
+	f("records without a source", `{"Records":[{"a":1}]}`, "record 1 of 1, which names no `eventSource` that is known")
+	f("a record that is text", `{"Records":["aws:s3"]}`, "record 1 of 1, which names no `eventSource` that is known")
 	f("records that are none", `{"Records":{"eventSource":"aws:s3"}}`, `an object with "Records"`)
-	f("a source that is content", `{"Records":[{"eventSource":"user=alice\npassword=x"}]}`, `an object with "Records"`)
-	f("EventBridge", `{"version":"0","detail-type":"Object Created","source":"aws.s3","detail":{}}`,
-		"`source` \"aws.s3\" with `detail-type` \"Object Created\"")
+	f("records that are null", `{"Records":null}`, `an object with "Records"`)
+	f("a source that is content", `{"Records":[{"eventSource":"user=alice\npassword=x"}]}`,
+		"record 1 of 1, which names no `eventSource` that is known")
+	f("EventBridge of another service", `{"version":"0","detail-type":"ECS Task State Change","source":"aws.ecs","detail":{}}`,
+		"`source` \"aws.ecs\" with `detail-type` \"ECS Task State Change\"")
 	f("EventBridge without a source", `{"detail-type":"Object Created","detail":{}}`, `an object with "detail", "detail-type"`)
-	f("S3 test event", `{"Service":"Amazon S3","Event":"s3:TestEvent"}`, `an object with "Event", "Service"`)
+	f("EventBridge without a type", `{"source":"aws.s3","detail":{}}`, `an object with "detail", "source"`)
+	f("Firehose's transformation", example(t, "firehose-transform"),
+		`an object with "deliveryStreamArn", "invocationId", "records", "region"`)
+	f("Kafka", `{"eventSource":"aws:kafka","bootstrapServers":"b","records":{"t-0":[]}}`,
+		`an object with "bootstrapServers", "eventSource", "records"`)
+	f("another S3 event", `{"Service":"Amazon S3","Event":"s3:Other"}`, `an object with "Event", "Service"`)
+	f("another message of SNS", `{"Type":"Other","TopicArn":"arn:aws:sns:us-east-2:111122223333:t","Message":"{}"}`,
+		"a message of SNS that is no notification")
+	f("a message of CloudWatch Logs", `{"messageType":"DATA_MESSAGE","logEvents":[]}`,
+		`an object with "logEvents", "messageType"`)
 	f("repeated key", `{"a":1,"a":2}`, `an object with "a", others`)
-	f("keys that are content", `{"password=hunter2":1,"a":1,"":1,"`+strings.Repeat("k", 65)+`":1}`, `an object with "a", others`)
+	f("keys that are content", `{"password=hunter2":1,"a":1,"":1,"`+strings.Repeat("k", 65)+`":1}`,
+		`an object with "a", others`)
 	f("many keys", `{"k":1,"j":1,"i":1,"h":1,"g":1,"f":1,"e":1,"d":1,"c":1,"b":1,"a":1}`,
 		`an object with "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", others`)
-}
-
-// The errors are logged and handed to other services: no content may be in them.
-func TestErrorsHoldNoContent(t *testing.T) {
-	t.Parallel()
-	const secret = "p4ssword"
-	for _, payload := range []string{
-		secret,
-		`"` + secret + `"`,
-		`{"awslogs":{"data":"` + secret + `!"}}`,
-		`{"awslogs":{"data":"` + secret + `"}}`,
-		`{"awslogs":{"data":"` + secret,
-		`{"awslogs":{"` + secret + `":1}}`,
-		`{"awslogs":` + secret + `}`,
-		`{"Records":[{"body":"` + secret + `"}]}`,
-		`{"message":"` + secret + `"}`,
-	} {
-		_, err := decode(payload)
-		require.Error(t, err, payload)
-		assert.NotContains(t, err.Error(), secret, payload)
-	}
-}
-
-func TestCutShort(t *testing.T) {
-	t.Parallel()
-	payload := `{"awslogs":{"data":"` + base64.StdEncoding.EncodeToString(message) + `"},"more":[1.5,true,"\u00e9"]}`
-	for n := range len(payload) {
-		_, err := decode(payload[:n])
-		var malformed *MalformedError
-		require.ErrorAs(t, err, &malformed, "the first %d bytes", n)
-	}
-}
-
-func TestParseKeepsPayload(t *testing.T) {
-	t.Parallel()
-	const payload = `{"aws\u006cogs":{"data":"H4sI\/\u0041=="}}`
-	b := []byte(payload)
-	var p Parser
-	e, err := p.Parse(b)
-	require.NoError(t, err)
-	assert.True(t, bytes.Equal([]byte(payload), b), "fastjson unescapes in its own copy")
-	clear(b)
-	assert.Equal(t, "H4sI/A==", string(e.subscription))
-}
-
-// FuzzDecode compares with encoding/json: what it reads as awslogs.data of a
-// valid event is what comes out, and nothing comes out of anything else.
-func FuzzDecode(f *testing.F) {
-	text := base64.StdEncoding.EncodeToString(message)
-	for _, seed := range []string{
-		"", "null", "{}", "[]", `{"awslogs":null}`, `{"awslogs":{"data":1}}`,
-		`{"awslogs":{"data":"` + text + `"}}`,
-		`{"awslogs":{"data":"` + strings.ReplaceAll(text, "/", `\/`) + `"},"awslogs":{"data":"\ud800"}}`,
-		`{"a":[1,-2.5e-3,true,false,null,"\"\\\u00e9"],"awslogs":{"x":{},"data":"\u0048` + text[1:] + `"}}`,
-		`{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}`,
-		`{"source":"aws.s3","detail-type":"Object Created"}`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		got, err := decode(string(payload))
-		if !json.Valid(payload) {
-			return // Lambda passes on JSON only; that nothing panics is enough
-		}
-		want, ok := oracle(payload)
-		if !ok {
-			require.Error(t, err)
-			return
-		}
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	})
-}
-
-// oracle decodes with the standard library alone.
-func oracle(payload []byte) ([]byte, bool) {
-	var outer, inner map[string]json.RawMessage
-	if json.Unmarshal(payload, &outer) != nil || json.Unmarshal(outer["awslogs"], &inner) != nil {
-		return nil, false
-	}
-	var text *string
-	if json.Unmarshal(inner["data"], &text) != nil || text == nil {
-		return nil, false
-	}
-	data, err := base64.StdEncoding.DecodeString(*text)
-	ok := err == nil && len(data) > 2 && string(data[:3]) == "\x1f\x8b\x08"
-	return data, ok
 }

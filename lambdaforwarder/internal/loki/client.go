@@ -1,0 +1,181 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package loki sends lines to Loki itself, where there is no collector: what a collector does with them is done here, with
+// lambda-promtail's labels.
+package loki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/awsloki/awsloki/internal/awslogs"
+	"github.com/awsloki/awsloki/internal/lokipush"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/config"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/delivery"
+	"github.com/awsloki/awsloki/lambdaforwarder/internal/s3object"
+)
+
+// maxDecodedBytes is the most that one message, record or line may decode to, as in the receiver.
+const maxDecodedBytes = 64 << 20
+
+// metadata is what lines have beside labels.
+var metadata = []string{awslogs.AttributeLogRecordUID, awslogs.AttributeLogStreamNames, awslogs.AttributeS3Key}
+
+// Client sends to one Loki. It may be used by many goroutines.
+type Client struct {
+	settings config.Loki
+	url      string
+	sender   *lokipush.Sender
+	encoder  *lokipush.Encoder
+	policy   delivery.Policy
+	open     s3object.Open
+	logger   *slog.Logger
+	// region and logGroup are the function's own.
+	region, logGroup string
+}
+
+// NewClient returns a client for the Loki that cfg names. Requests go by transport, which adds the credentials, and
+// objects are read by open.
+func NewClient(cfg *config.Config, transport http.RoundTripper, policy delivery.Policy, userAgent string, open s3object.Open,
+	logger *slog.Logger,
+) (*Client, error) {
+	policy.To = "loki"
+	header := http.Header{"User-Agent": {userAgent}}
+	for name, values := range cfg.Headers {
+		header[name] = values
+	}
+	client := &http.Client{Transport: transport, Timeout: cfg.RequestTimeout}
+	c := &Client{
+		settings: cfg.Loki,
+		url:      cfg.WriteAddress.String(),
+		sender:   lokipush.NewSender(lokipush.NewClient(client, cfg.WriteAddress.String(), header, lokipush.Protobuf), cfg.TenantID, false),
+		policy:   policy,
+		open:     open,
+		logger:   logger,
+		region:   cfg.Region,
+		logGroup: cfg.LogGroup,
+	}
+	var err error
+	c.encoder, err = c.newEncoder("")
+	return c, err
+}
+
+// URL is where the client sends lines; it holds no credentials.
+func (c *Client) URL() string { return c.url }
+
+func (c *Client) newEncoder(streamARN string) (*lokipush.Encoder, error) {
+	return lokipush.NewEncoder(lokipush.Mapping{
+		ResourceLabels:     labeler{settings: &c.settings, streamARN: streamARN}.labels,
+		Metadata:           lokipush.MetadataList,
+		MetadataAttributes: metadata,
+		Limits:             lokipush.DefaultLimits(),
+	})
+}
+
+func (c *Client) options() awslogs.Options {
+	return awslogs.Options{
+		MaxDecodedBytes: maxDecodedBytes,
+		Region:          c.region,
+		ExcludeLogGroup: c.logGroup,
+		ObservedAt:      time.Now(),
+	}
+}
+
+// SendMessages sends the lines of the documents to Loki. The documents belong to it from then on. Lines that Loki does not
+// want are counted and logged, and are no error unless they are all. The error is a delivery.RefusedError or a
+// delivery.UnavailableError.
+func (c *Client) SendMessages(ctx context.Context, documents []byte, streamARN string) (delivery.Tally, error) {
+	tally := delivery.Tally{Bytes: int64(len(documents))}
+	batch, err := awslogs.DecodeSubscription(documents, c.options())
+	if err != nil {
+		return tally, delivery.NewRefusedError("the forwarder", "the message", err)
+	}
+	tally.Excluded = batch.ExcludedRecords
+	encoder := c.encoder
+	if streamARN != "" {
+		if encoder, err = c.newEncoder(streamARN); err != nil {
+			return tally, delivery.NewRefusedError("the forwarder", "the message", err)
+		}
+	}
+	s := sending{client: c, policy: c.policy, encoder: encoder, tally: &tally}
+	err = s.send(ctx, batch.Logs)
+	return tally, s.finish(ctx, "the message", err)
+}
+
+// sending is a message or an object on its way.
+type sending struct {
+	client  *Client
+	policy  delivery.Policy
+	encoder *lokipush.Encoder
+	tally   *delivery.Tally
+	// sample is what Loki said of a line that it does not want.
+	sample error
+}
+
+// send sends lines, in as many requests as their size makes of them.
+func (s *sending) send(ctx context.Context, logs plog.Logs) error {
+	encoded := s.encoder.Encode(logs)
+	s.tally.Unlabeled += encoded.UnlabeledLines
+	for _, part := range encoded.Parts {
+		for _, batch := range part.Batch.Merge(nil, s.client.settings.BatchSize, lokipush.MeasureBytes) {
+			if err := s.deliver(ctx, batch); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *sending) deliver(ctx context.Context, batch *lokipush.Batch) error {
+	return s.policy.Do(ctx, "the lines", func(ctx context.Context) delivery.Outcome {
+		report := s.client.sender.Deliver(ctx, batch)
+		s.tally.Lines += report.Delivered.Lines
+		for _, refusal := range report.Refused {
+			s.tally.Refuse(string(refusal.Reason), refusal.Lines)
+			s.sample = refusal.Err
+		}
+		if report.Remaining == nil {
+			return delivery.Outcome{}
+		}
+		batch = report.Remaining
+		outcome := delivery.Outcome{Err: report.Err, RetryAfter: report.RetryAfter, Progress: report.Delivered.Lines > 0}
+		if n := len(report.Requests); n > 0 {
+			outcome.Status = report.Requests[n-1].Status
+		}
+		outcome.Final = isFinal(&report, outcome.Status)
+		if cause := context.Cause(ctx); cause != nil && !outcome.Final {
+			outcome.Err = cause
+		}
+		if outcome.Err == nil {
+			outcome.Err = errors.New("loki has not taken all lines")
+		}
+		return outcome
+	})
+}
+
+// isFinal says whether the lines that remain need not be sent again. A report of several requests may end with the status of
+// one that is not theirs, and so does one that was over a limit of Loki's: only where nothing came of all it is Loki's word.
+func isFinal(report *lokipush.Report, status int) bool {
+	nothing := report.Delivered.Lines == 0 && len(report.Refused) == 0 && report.Divisions == 0 && report.RetryAfter == 0
+	return nothing && !delivery.Retryable(status)
+}
+
+// finish says what Loki did not want of what was sent until err.
+func (s *sending) finish(ctx context.Context, what string, err error) error {
+	lines := s.tally.RefusedLines()
+	if lines == 0 {
+		return err
+	}
+	if err == nil && s.tally.Lines == 0 {
+		return delivery.NewRefusedError("loki", what, s.sample)
+	}
+	s.client.logger.WarnContext(ctx, "lines refused", "lines", lines, "reasons", s.tally.Refused, "sample", fmt.Sprint(s.sample))
+	return err
+}
