@@ -41,6 +41,15 @@ func StartForwarder(tb testing.TB, runtimeAPIAddr string, env map[string]string,
 	return forwarder
 }
 
+// StartS3 starts an S3 server in a temporary folder.
+func StartS3(tb testing.TB) *stack.S3 {
+	tb.Helper()
+	s3, err := stack.StartS3(tb.Context(), tb.TempDir(), stack.S3Options{})
+	require.NoError(tb, err)
+	cleanup(tb, s3.Process)
+	return s3
+}
+
 func cleanup(tb testing.TB, p *stack.Process) {
 	tb.Helper()
 	tb.Cleanup(func() {
