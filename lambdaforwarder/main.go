@@ -91,7 +91,7 @@ func assemble(cfg *config.Config, logs io.Writer) (*handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	to, err := newDestination(cfg, carrier, s3object.NewStore(loadAWS, cfg.Region).Open, h.logger)
+	to, err := newDestination(cfg, carrier, s3object.NewStore(loadAWS, cfg.Region, cfg.RequestTimeout).Open, h.logger)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
@@ -136,15 +136,16 @@ type Credentials struct {
 	settings Settings
 	read     Read
 
-	mu            sync.Mutex
-	authorization string
+	authorization atomic.Pointer[string]
+	// refreshing has one element while somebody reads what is kept elsewhere.
+	refreshing chan struct{}
 }
 
 // Load reads what is kept elsewhere. Its error names the variable and the ARN.
 func Load(ctx context.Context, settings Settings, read Read) (*Credentials, error) {
-	c := &Credentials{settings: settings, read: read}
-	var err error
-	c.authorization, err = c.load(ctx)
+	c := &Credentials{settings: settings, read: read, refreshing: make(chan struct{}, 1)}
+	value, err := c.load(ctx)
+	c.authorization.Store(&value)
 	return c, err
 }
 
@@ -164,27 +165,27 @@ func (c *Credentials) load(ctx context.Context) (string, error) {
 }
 
 // Authorization is the value of the header of that name, empty if there are no credentials.
-func (c *Credentials) Authorization() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.authorization
-}
+func (c *Credentials) Authorization() string { return *c.authorization.Load() }
 
 // Refresh is to be called when a server has refused an Authorization. It returns the present one, after reading anew what
-// is kept elsewhere, which may have been rotated; ok is false if it is the same, or cannot be read.
+// is kept elsewhere, which may have been rotated; ok is false if it is the same, or cannot be read before ctx ends.
 func (c *Credentials) Refresh(ctx context.Context, refused string) (present string, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.authorization != refused {
-		return c.authorization, true // others have been here
-	}
 	if s := c.settings; !s.Username.IsKept() && !s.Password.IsKept() && !s.BearerToken.IsKept() {
 		return refused, false
+	}
+	select {
+	case c.refreshing <- struct{}{}:
+		defer func() { <-c.refreshing }()
+	case <-ctx.Done():
+		return refused, false
+	}
+	if present := c.Authorization(); present != refused {
+		return present, true // others have been here
 	}
 	fresh, err := c.load(ctx)
 	if err != nil || fresh == refused {
 		return refused, false
 	}
-	c.authorization = fresh
+	c.authorization.Store(&fresh)
 	return fresh, true
 }

@@ -355,3 +355,31 @@ func TestOpaque(t *testing.T) {
 	assert.NotContains(t, logs.String(), secret)
 	assert.Contains(t, logs.String(), "[REDACTED]")
 }
+
+// While somebody waits for a secret, others go on with what there is, and wait no longer than they may.
+func TestRefreshHangs(t *testing.T) {
+	t.Parallel()
+	asked, answer := make(chan struct{}, 2), make(chan struct{})
+	reads := 0
+	c, err := credentials.Load(t.Context(), credentials.Settings{BearerToken: kept("x")}, func(context.Context, arn.ARN) (string, error) {
+		if reads++; reads > 1 {
+			asked <- struct{}{}
+			<-answer
+		}
+		return "token", nil
+	})
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Refresh(context.Background(), "Bearer token")
+	}()
+	<-asked
+	assert.Equal(t, "Bearer token", c.Authorization())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, ok := c.Refresh(ctx, "Bearer token")
+	assert.False(t, ok)
+	close(answer)
+	<-done
+}

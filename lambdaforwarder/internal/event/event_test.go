@@ -161,9 +161,14 @@ func TestMalformed(t *testing.T) {
 	f("S3 with a key of bad escapes", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":"100%/a"}}`),
 		"`s3.object.key` is not encoded as in a URL's query")
 	f("S3 with a long key", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":"`+strings.Repeat("k", 1025)+`"}}`),
-		"the object's bucket or key has more than 255 or 1024 bytes")
+		"the object's bucket, key, version or etag is longer than those of S3")
 	f("S3 with a long bucket", fmt.Sprintf(s3, `{"bucket":{"name":"`+strings.Repeat("b", 256)+`"},"object":{"key":"k"}}`),
-		"the object's bucket or key has more than 255 or 1024 bytes")
+		"the object's bucket, key, version or etag is longer than those of S3")
+	f("S3 with a long etag", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":"k","eTag":"`+strings.Repeat("e", 256)+`"}}`),
+		"the object's bucket, key, version or etag is longer than those of S3")
+	f("a region of another form",
+		`{"source":"aws.s3","detail-type":"Object Created","region":"evil.example.com/","detail":{"bucket":{"name":"b"},"object":{"key":"k"}}}`,
+		"the object's region is none of AWS's form")
 	f("EventBridge without detail", `{"source":"aws.s3","detail-type":"Object Created"}`,
 		"the bucket of the object has no `name`")
 	f("EventBridge without a key",

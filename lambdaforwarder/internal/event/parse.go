@@ -198,8 +198,10 @@ func (p part) created(o Object) {
 		p.malformed("the bucket of the object has no `name`")
 	case o.Key == "":
 		p.malformed("the object has no `key`")
-	case len(o.Bucket) > maxNameBytes || len(o.Key) > maxKeyBytes:
-		p.malformed("the object's bucket or key has more than %d or %d bytes", maxNameBytes, maxKeyBytes)
+	case len(o.Bucket) > maxNameBytes || len(o.Key) > maxKeyBytes || len(o.VersionID) > maxKeyBytes || len(o.ETag) > maxNameBytes:
+		p.malformed("the object's bucket, key, version or etag is longer than those of S3")
+	case !isRegion(o.Region):
+		p.malformed("the object's region is none of AWS's form")
 	default:
 		p.event.Items = append(p.event.Items, Item{ID: p.id, Object: &o})
 	}
@@ -211,6 +213,16 @@ const (
 	maxNameBytes = 255
 	maxKeyBytes  = 1024
 )
+
+// isRegion also takes none.
+func isRegion(name string) bool {
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return len(name) <= maxIdentifierLength
+}
 
 // isEmpty says whether an object is known to have no content. A notification that does not say may be of one that has.
 func isEmpty(object *fastjson.Value) bool {

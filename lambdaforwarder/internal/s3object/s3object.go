@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -23,17 +24,18 @@ import (
 
 // Store reads objects, by a client for each region. It may be used by many goroutines.
 type Store struct {
-	load   func() (aws.Config, error)
-	region string
+	load    func() (aws.Config, error)
+	region  string
+	timeout time.Duration
 
 	mu      sync.Mutex
 	clients map[string]*s3.Client
 }
 
 // NewStore returns a store whose clients are made by what load returns, when they are first needed. Region is that of
-// objects of which it is not known.
-func NewStore(load func() (aws.Config, error), region string) *Store {
-	return &Store{load: load, region: region, clients: map[string]*s3.Client{}}
+// objects of which it is not known, and timeout how long S3 may let a reader wait.
+func NewStore(load func() (aws.Config, error), region string, timeout time.Duration) *Store {
+	return &Store{load: load, region: region, timeout: timeout, clients: map[string]*s3.Client{}}
 }
 
 // Body is the content of an object.
@@ -79,12 +81,19 @@ func (s *Store) Open(ctx context.Context, o event.Object) (*Body, error) {
 	if o.VersionID != "" && o.VersionID != nullVersion {
 		input.VersionId = aws.String(o.VersionID)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	b := &body{object: o, ctx: ctx, cancel: cancel, timeout: s.timeout}
+	b.timer = time.AfterFunc(s.timeout, func() { cancel(errStalled) })
 	got, err := client.GetObject(ctx, input)
+	b.timer.Stop()
 	if err != nil {
-		return nil, newError(o, err)
+		err = b.error(err)
+		cancel(nil)
+		return nil, err
 	}
+	b.content = got.Body
 	return &Body{
-		ReadCloser: body{ReadCloser: got.Body, object: o},
+		ReadCloser: b,
 		Size:       aws.ToInt64(cmp.Or(got.ContentLength, aws.Int64(-1))),
 		ETag:       aws.ToString(got.ETag),
 	}, nil
@@ -122,17 +131,40 @@ func newError(o event.Object, cause error) *ObjectError {
 	return e
 }
 
-// body gives errors the name of the object.
+// body gives errors the name of the object, and does not wait for S3 forever.
 type body struct {
-	io.ReadCloser
-	object event.Object
+	object  event.Object
+	content io.ReadCloser
+	timeout time.Duration
+
+	// ctx is that of the request, which timer ends.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
 }
 
+var errStalled = errors.New("S3 has sent nothing within `REQUEST_TIMEOUT`")
+
 // Read implements io.Reader.
-func (b body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+func (b *body) Read(p []byte) (int, error) {
+	b.timer.Reset(b.timeout)
+	n, err := b.content.Read(p)
+	b.timer.Stop()
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = newError(b.object, err)
+		err = b.error(err)
 	}
 	return n, err
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error {
+	b.cancel(nil)
+	return b.content.Close()
+}
+
+func (b *body) error(err error) error {
+	if errors.Is(context.Cause(b.ctx), errStalled) {
+		err = errStalled
+	}
+	return newError(b.object, err)
 }

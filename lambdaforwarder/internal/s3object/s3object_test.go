@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/stretchr/testify/assert"
@@ -117,7 +118,7 @@ func TestOpen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s3 := newS3(t, whole)
-			body := readAll(t, s3object.NewStore(s3.load, "of-the-function"), o)
+			body := readAll(t, s3object.NewStore(s3.load, "of-the-function", time.Minute), o)
 			assert.EqualValues(t, len(content), body.Size)
 			assert.Equal(t, `"e1"`, body.ETag)
 			assert.Equal(t, []request{want}, s3.requests)
@@ -142,7 +143,7 @@ func TestOpenUnknownSize(t *testing.T) {
 		w.(http.Flusher).Flush()
 		_, _ = io.WriteString(w, content)
 	})
-	body := readAll(t, s3object.NewStore(s3.load, "r"), event.Object{Bucket: "logs", Key: "k"})
+	body := readAll(t, s3object.NewStore(s3.load, "r", time.Minute), event.Object{Bucket: "logs", Key: "k"})
 	assert.EqualValues(t, -1, body.Size)
 	assert.Empty(t, body.ETag)
 }
@@ -154,14 +155,14 @@ func TestOpenDoesNotDecompress(t *testing.T) {
 		w.Header().Set("Content-Encoding", "gzip")
 		whole(w, r) // which is no gzip
 	})
-	readAll(t, s3object.NewStore(s3.load, "r"), event.Object{Bucket: "logs", Key: "k.gz"})
+	readAll(t, s3object.NewStore(s3.load, "r", time.Minute), event.Object{Bucket: "logs", Key: "k.gz"})
 }
 
 // There is one client for each region, also where many ask at the same time.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	s3 := newS3(t, whole)
-	store := s3object.NewStore(s3.load, "here")
+	store := s3object.NewStore(s3.load, "here", time.Minute)
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
@@ -195,10 +196,10 @@ func TestPathStyle(t *testing.T) {
 			t.Setenv("AWS_ENDPOINT_URL", "")
 			t.Setenv("AWS_ENDPOINT_URL_S3", "")
 			t.Setenv(key, s3.address)
-			readAll(t, s3object.NewStore(s3.load, "r"), event.Object{Bucket: "my.logs", Key: "a b"})
+			readAll(t, s3object.NewStore(s3.load, "r", time.Minute), event.Object{Bucket: "mylogs", Key: "a b"})
 			require.Len(t, s3.requests, 1)
-			assert.Equal(t, "/my.logs/a%20b?x-id=GetObject", s3.requests[0].uri)
-			assert.NotContains(t, s3.requests[0].host, "my.logs")
+			assert.Equal(t, "/mylogs/a%20b?x-id=GetObject", s3.requests[0].uri)
+			assert.NotContains(t, s3.requests[0].host, "mylogs")
 		})
 	}
 }
@@ -210,7 +211,7 @@ func TestOpenFails(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			s3 := newS3(t, problem(status, code))
-			body, err := s3object.NewStore(s3.load, "r").Open(t.Context(), event.Object{Bucket: "logs", Key: "a \"b\"\n"})
+			body, err := s3object.NewStore(s3.load, "r", time.Minute).Open(t.Context(), event.Object{Bucket: "logs", Key: "a \"b\"\n"})
 			assert.Nil(t, body)
 			var unreadable *s3object.ObjectError
 			require.ErrorAs(t, err, &unreadable)
@@ -243,7 +244,7 @@ func TestOpenWithoutAnswer(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := s3object.NewStore(load, "r").Open(ctx, o)
+			_, err := s3object.NewStore(load, "r", time.Minute).Open(ctx, o)
 			var unreadable *s3object.ObjectError
 			require.ErrorAs(t, err, &unreadable)
 			assert.Zero(t, unreadable.Status)
@@ -289,7 +290,7 @@ func TestBodyFails(t *testing.T) {
 				w.(http.Flusher).Flush()
 				panic(http.ErrAbortHandler)
 			})
-			body, err := s3object.NewStore(s3.load, "r").Open(t.Context(), event.Object{Bucket: "logs", Key: "k"})
+			body, err := s3object.NewStore(s3.load, "r", time.Minute).Open(t.Context(), event.Object{Bucket: "logs", Key: "k"})
 			require.NoError(t, err)
 			defer body.Close()
 			got, err := io.ReadAll(body)
@@ -316,7 +317,7 @@ func TestBodyCancelled(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	body, err := s3object.NewStore(s3.load, "r").Open(ctx, event.Object{Bucket: "logs", Key: "k"})
+	body, err := s3object.NewStore(s3.load, "r", time.Minute).Open(ctx, event.Object{Bucket: "logs", Key: "k"})
 	require.NoError(t, err)
 	defer body.Close()
 	_, err = io.ReadFull(body, make([]byte, len(content)))
@@ -327,4 +328,34 @@ func TestBodyCancelled(t *testing.T) {
 	require.ErrorAs(t, err, &unreadable)
 	require.ErrorIs(t, err, context.Canceled)
 	assert.False(t, unreadable.Final())
+}
+
+// S3 that says nothing any more holds nobody up, before or in the middle of an object, and may be asked again.
+func TestStalled(t *testing.T) {
+	t.Parallel()
+	f := func(name string, sent int) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s3 := newS3(t, func(w http.ResponseWriter, r *http.Request) {
+				if sent > 0 {
+					w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+					_, _ = io.WriteString(w, content[:sent])
+					w.(http.Flusher).Flush()
+				}
+				<-r.Context().Done()
+			})
+			body, err := s3object.NewStore(s3.load, "here", 50*time.Millisecond).Open(t.Context(), event.Object{Bucket: "logs", Key: "k"})
+			if err == nil {
+				_, err = io.ReadAll(body)
+				require.NoError(t, body.Close())
+			}
+			var unreadable *s3object.ObjectError
+			require.ErrorAs(t, err, &unreadable)
+			require.ErrorContains(t, err, "S3 has sent nothing within `REQUEST_TIMEOUT`")
+			assert.False(t, unreadable.Final())
+		})
+	}
+	f("before the answer", 0)
+	f("in the middle", 5)
 }
