@@ -64,3 +64,23 @@ func TestModuleSetsListedVariables(t *testing.T) {
 		`(?ms)^  environment = merge\(var\.environment, \{.+?\}\)$`, `(?m)^    ([A-Z_]+) += `)
 	assert.Subset(t, listedVariables(t), set)
 }
+
+// An alarm on a metric that the forwarder does not write would stay quiet for good.
+func TestAlarmsWatchWrittenMetrics(t *testing.T) {
+	t.Parallel()
+	f := func(path, list, entry string) {
+		t.Helper()
+		content, err := os.ReadFile(filepath.Join("..", "deploy", path))
+		require.NoError(t, err)
+		part := regexp.MustCompile(list).FindSubmatch(content)
+		require.Len(t, part, 2, path)
+		var watched []string
+		for _, match := range regexp.MustCompile(entry).FindAllSubmatch(part[1], -1) {
+			watched = append(watched, string(match[1]))
+		}
+		assert.Equal(t, []string{metricFailures, metricRefusedLines}, watched, path)
+	}
+	f("cloudformation/template.yaml",
+		`(?m)^  Fn::ForEach::ForwarderAlarms:\n    - ForwarderMetric\n    - \[(.+)\]$`, `(\w+)`)
+	f("terraform/alarms.tf", `(?ms)^  forwarder_alarms = \{$(.+?)^  \}$`, `(?m)^    (\w+) +=`)
+}

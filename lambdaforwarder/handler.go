@@ -20,6 +20,8 @@ type handler struct {
 	metrics     *metrics
 	// reportItems says that the answer to a batch may name those of its items that failed.
 	reportItems bool
+	// memory is how many bytes the function has. 0: not known.
+	memory int64
 }
 
 // Invoke passes one event on. After an error Lambda invokes the function again with the same event, twice by default where

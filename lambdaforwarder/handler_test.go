@@ -247,6 +247,20 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 		"attempts":1,"status":503,"error":"`+why+`"}`, withoutTime(t, logs))
 }
 
+// So are those of messages that are sent one by one.
+func TestEqualFailuresAreLoggedOnce(t *testing.T) {
+	t.Parallel()
+	h, logs := newHandler(t, answering(t, 401, `{"error":"who?"}`).URL)
+	var messages []string
+	for i := range 10 {
+		messages = append(messages, fmt.Sprintf(`{"messageId":"%d","eventSource":"aws:sqs","body":%q}`, i, newPayload(newMessage(t, uint64(i), 1))))
+	}
+	_, err := h.Invoke(t.Context(), []byte(`{"Records":[`+strings.Join(messages, ",")+`]}`))
+	require.NoError(t, err)
+	assert.Equal(t, 1, strings.Count(logs.String(), "\n"))
+	assert.Contains(t, logs.String(), `"item":"0","items":10`)
+}
+
 // withoutTime returns the one line that was logged, without its time.
 func withoutTime(t *testing.T, logs *bytes.Buffer) string {
 	t.Helper()

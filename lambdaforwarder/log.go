@@ -44,12 +44,16 @@ func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 func (h *handler) logFailures(ctx context.Context, failures []forward.Failure) {
 	for len(failures) > 0 {
 		n := 1
-		for n < len(failures) && failures[n].Err == failures[0].Err { //nolint:errorlint // the very same
+		for n < len(failures) && isSame(failures[n].Err, failures[0].Err) {
 			n++
 		}
 		h.logFailure(ctx, failures[0], n)
 		failures = failures[n:]
 	}
+}
+
+func isSame(a, b error) bool {
+	return a == b || errorType(a) == errorType(b) && a.Error() == b.Error() //nolint:errorlint // the very same
 }
 
 // logFailure writes the line for a failure of that many items, of which it names the first.

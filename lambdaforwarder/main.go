@@ -39,6 +39,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "lambdaforwarder: %s\n", err)
 		os.Exit(1)
 	}
+	fit(h.memory)
 	log.SetFlags(0)
 	log.SetOutput(runtimeLog{h.logger})
 	lambda.StartWithOptions(h)
@@ -80,6 +81,7 @@ func assemble(cfg *config.Config, logs io.Writer) (*handler, error) {
 		logger:      newLogger(logs, cfg.LogLevel),
 		metrics:     newMetrics(logs, cfg.MetricsNamespace, cfg.Function, cfg.ToLoki()),
 		reportItems: cfg.ReportBatchItemFailures,
+		memory:      cfg.Memory,
 	}
 	loadAWS := sync.OnceValues(func() (aws.Config, error) { return awsconfig.LoadDefaultConfig(context.Background()) })
 	readSecret := secrets.NewReader(loadAWS)

@@ -5,11 +5,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/delivery"
@@ -22,68 +24,66 @@ import (
 // reason for which something failed.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 type metrics struct {
-	logger              *slog.Logger
+	w                   io.Writer
 	namespace, function string
-	// toLoki says that the forwarder knows of lines.
-	toLoki bool
-}
-
-// newMetrics returns metrics that are written whatever the level of the log is.
-func newMetrics(w io.Writer, namespace, function string, toLoki bool) *metrics {
-	return &metrics{logger: newLogger(w, slog.LevelInfo), namespace: namespace, function: function, toLoki: toLoki}
+	// names are those of the line that each invocation writes, and tail is what stands behind the time of each.
+	names []string
+	tail  []byte
+	lines sync.Pool // of *[]byte
 }
 
 // Names of metrics and of their dimensions.
 const (
-	metricEvents        = "Events"
-	metricBytes         = "Bytes"
-	metricIgnored       = "Ignored"
-	metricFailures      = "Failures"
-	metricLines         = "Lines"
-	metricRefusedLines  = "RefusedLines"
-	metricExcludedLines = "ExcludedLines"
-	metricDroppedLines  = "DroppedLines"
+	metricEvents         = "Events"
+	metricBytes          = "Bytes"
+	metricIgnored        = "Ignored"
+	metricFailures       = "Failures"
+	metricLines          = "Lines"
+	metricRefusedLines   = "RefusedLines"
+	metricExcludedLines  = "ExcludedLines"
+	metricDroppedLines   = "DroppedLines"
+	metricTruncatedLines = "TruncatedLines"
+	metricDemotedLabels  = "DemotedLabels"
 
 	dimensionFunction = "FunctionName"
 	dimensionReason   = "Reason"
 )
 
-// directive says which members of a line are metrics.
-type directive struct {
-	Timestamp         int64             `json:"Timestamp"`
-	CloudWatchMetrics []metricDirective `json:"CloudWatchMetrics"`
+// newMetrics returns metrics that are written to w, each line at once. toLoki says that the forwarder knows of lines.
+func newMetrics(w io.Writer, namespace, function string, toLoki bool) *metrics {
+	m := &metrics{
+		w:         w,
+		namespace: namespace,
+		function:  function,
+		names:     []string{metricEvents, metricBytes, metricIgnored, metricFailures},
+		lines:     sync.Pool{New: func() any { return new([]byte) }},
+	}
+	if toLoki {
+		m.names = append(m.names, metricLines, metricRefusedLines, metricExcludedLines, metricDroppedLines,
+			metricTruncatedLines, metricDemotedLabels)
+	}
+	m.tail = m.directive("", m.names...)
+	return m
 }
 
-type metricDirective struct {
-	Namespace  string       `json:"Namespace"`
-	Dimensions [][]string   `json:"Dimensions"`
-	Metrics    []metricName `json:"Metrics"`
+// values are those of names.
+func (m *metrics) values(r *forward.Result) [10]int64 {
+	return [...]int64{
+		int64(r.Forwarded), r.Bytes, int64(r.Ignored), int64(len(r.Failures)),
+		int64(r.Lines), int64(r.RefusedLines()), int64(r.Excluded), int64(r.Unlabeled), int64(r.Truncated), int64(r.Demoted),
+	}
 }
 
-type metricName struct {
-	Name string `json:"Name"`
-	Unit string `json:"Unit"`
-}
-
+// write writes the metrics of an invocation.
 func (m *metrics) write(ctx context.Context, r *forward.Result) {
 	if m.namespace == "" {
 		return
 	}
-	values := []slog.Attr{
-		slog.Int(metricEvents, r.Forwarded),
-		slog.Int64(metricBytes, r.Bytes),
-		slog.Int(metricIgnored, r.Ignored),
-		slog.Int(metricFailures, len(r.Failures)),
+	values := m.values(r)
+	m.line(ctx, m.tail, m.names, values[:len(m.names)])
+	if len(r.Failures) == 0 && len(r.Refused) == 0 {
+		return
 	}
-	if m.toLoki {
-		values = append(values,
-			slog.Int(metricLines, r.Lines),
-			slog.Int(metricRefusedLines, r.RefusedLines()),
-			slog.Int(metricExcludedLines, r.Excluded),
-			slog.Int(metricDroppedLines, r.Unlabeled),
-		)
-	}
-	m.line(ctx, "", values...)
 	failures := map[string]int{}
 	for _, failure := range r.Failures {
 		failures[reason(failure.Err)]++
@@ -94,42 +94,69 @@ func (m *metrics) write(ctx context.Context, r *forward.Result) {
 
 func (m *metrics) byReason(ctx context.Context, name string, counts map[string]int) {
 	for _, reason := range slices.Sorted(maps.Keys(counts)) {
-		m.line(ctx, reason, slog.Int(name, counts[reason]))
+		m.line(ctx, m.directive(reason, name), []string{name}, []int64{int64(counts[reason])})
 	}
 }
 
-// line writes metrics of the function, or of one reason.
-func (m *metrics) line(ctx context.Context, reason string, values ...slog.Attr) {
-	var dimensions []string
-	var attrs []slog.Attr
-	if m.function != "" {
-		dimensions = append(dimensions, dimensionFunction)
-		attrs = append(attrs, slog.String(dimensionFunction, m.function))
+// line writes the values of metrics. By hand, for it is on every event's way, and encoding/json takes longer for it than the
+// event does.
+func (m *metrics) line(ctx context.Context, tail []byte, names []string, values []int64) {
+	buffer := m.lines.Get().(*[]byte)
+	defer m.lines.Put(buffer)
+	b := (*buffer)[:0]
+	b = append(b, `{"_aws":{"Timestamp":`...)
+	b = strconv.AppendInt(b, time.Now().UnixMilli(), 10)
+	b = append(b, tail...)
+	if id := requestID(ctx); id != "" {
+		b = append(b, `,"requestId":`...)
+		b = strconv.AppendQuote(b, id) // a UUID
 	}
-	if reason != "" {
-		dimensions = append(dimensions, dimensionReason)
-		attrs = append(attrs, slog.String(dimensionReason, reason))
+	for i, name := range names {
+		b = append(b, `,"`...)
+		b = append(b, name...)
+		b = append(b, `":`...)
+		b = strconv.AppendInt(b, values[i], 10)
 	}
-	names := make([]metricName, len(values))
-	for i, value := range values {
+	b = append(b, "}\n"...)
+	_, _ = m.w.Write(b) // there is nowhere to say that the log cannot be written
+	*buffer = b
+}
+
+// directive says which members of a line are metrics of the function, or of one reason, and has the dimensions' values.
+func (m *metrics) directive(reason string, names ...string) []byte {
+	type metric struct{ Name, Unit string }
+	type directive struct {
+		Namespace  string
+		Dimensions [][]string
+		Metrics    []metric
+	}
+	d := directive{Namespace: m.namespace}
+	dimensions, values := []string{}, []byte{}
+	for _, dimension := range []struct{ name, value string }{{dimensionFunction, m.function}, {dimensionReason, reason}} {
+		if dimension.value != "" {
+			dimensions = append(dimensions, dimension.name)
+			values = append(values, `,"`+dimension.name+`":`...)
+			values = append(values, marshal(dimension.value)...)
+		}
+	}
+	d.Dimensions = [][]string{dimensions}
+	for _, name := range names {
 		unit := "Count"
-		if value.Key == metricBytes {
+		if name == metricBytes {
 			unit = "Bytes"
 		}
-		names[i] = metricName{Name: value.Key, Unit: unit}
+		d.Metrics = append(d.Metrics, metric{name, unit})
 	}
-	attrs = append(attrs, slog.Any("_aws", directive{
-		Timestamp: time.Now().UnixMilli(),
-		CloudWatchMetrics: []metricDirective{{
-			Namespace:  m.namespace,
-			Dimensions: [][]string{dimensions},
-			Metrics:    names,
-		}},
-	}))
-	if id := requestID(ctx); id != "" {
-		attrs = append(attrs, slog.String("requestId", id))
+	return slices.Concat([]byte(`,"CloudWatchMetrics":[`), marshal(d), []byte(`]}`), values)
+}
+
+// marshal is for values that can all be encoded.
+func marshal(v any) []byte {
+	content, err := json.Marshal(v)
+	if err != nil {
+		return []byte("null")
 	}
-	m.logger.LogAttrs(ctx, slog.LevelInfo, "metrics", append(attrs, values...)...)
+	return content
 }
 
 // reason is a failure's, for the metrics.

@@ -90,11 +90,11 @@ func TestMetrics(t *testing.T) {
 		"ns FunctionName=fn Reason=skipped Failures":     1,
 	})
 	f("to Loki", true, forward.Result{Forwarded: 1, Tally: delivery.Tally{
-		Bytes: 5, Lines: 7, Excluded: 2, Unlabeled: 3, Refused: map[string]int{"too_far_behind": 1, "line_too_long": 4},
+		Bytes: 5, Lines: 7, Excluded: 2, Unlabeled: 3, Truncated: 8, Demoted: 9, Refused: map[string]int{"too_far_behind": 1, "line_too_long": 4},
 	}}, map[string]float64{
 		"ns FunctionName=fn Events": 1, "ns FunctionName=fn Bytes": 5, "ns FunctionName=fn Ignored": 0, "ns FunctionName=fn Failures": 0,
 		"ns FunctionName=fn Lines": 7, "ns FunctionName=fn RefusedLines": 5, "ns FunctionName=fn ExcludedLines": 2,
-		"ns FunctionName=fn DroppedLines":                       3,
+		"ns FunctionName=fn DroppedLines": 3, "ns FunctionName=fn TruncatedLines": 8, "ns FunctionName=fn DemotedLabels": 9,
 		"ns FunctionName=fn Reason=too_far_behind RefusedLines": 1,
 		"ns FunctionName=fn Reason=line_too_long RefusedLines":  4,
 	})

@@ -42,7 +42,8 @@ type Mapping struct {
 	// StaticLabels are given to every stream in which no attribute gives that label.
 	StaticLabels map[string]string
 	// ResourceLabels gives all labels of a resource's lines, in place of Labels and StaticLabels and named as they are, also
-	// names that begin with two underscores. Where it gives none, the lines are left out and counted. nil: Labels decide.
+	// names that begin with two underscores, without the service_name that Loki adds. Where it gives none, the lines are left
+	// out and counted. nil: Labels decide.
 	ResourceLabels func(resource pcommon.Map) map[string]string
 	// Metadata is MetadataRest where empty.
 	Metadata MetadataMode
@@ -97,7 +98,10 @@ type Encoder struct {
 func NewEncoder(mapping Mapping) (*Encoder, error) {
 	var labels []label
 	var err error
-	if mapping.ResourceLabels == nil {
+	switch {
+	case mapping.ResourceLabels != nil && len(mapping.Labels)+len(mapping.StaticLabels) > 0:
+		err = errors.New("there are rules for labels and a function in their place")
+	case mapping.ResourceLabels == nil:
 		labels, err = newLabels(mapping.Labels, mapping.StaticLabels)
 	}
 	if mapping.Metadata == "" {
@@ -533,7 +537,9 @@ func (c *encoding) newStream(b *Batch, resource, record pcommon.Map) *streamRef 
 // openStream returns the stream of the labels in c.set, and demotes those that Loki would not take.
 func (c *encoding) openStream(b *Batch) *streamRef {
 	c.set.limit(&c.mapping.Limits)
-	c.set.complete()
+	if c.mapping.ResourceLabels == nil || c.set.isEmpty() {
+		c.set.complete()
+	}
 	var demoted pairList
 	for i := range c.set.labels {
 		if l := &c.set.labels[i]; l.demoted {

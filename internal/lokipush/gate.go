@@ -6,6 +6,7 @@ package lokipush
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -34,7 +35,14 @@ func newGate() *gate { return &gate{closed: make(chan struct{})} }
 // maxSleep is how long a request sleeps before it looks again: what is known of the limit changes while others send.
 const maxSleep = time.Second
 
-// wait waits until a request of so many bytes may go, and returns how long that took.
+// limitError says that Loki's limit lets a request go only after its time.
+type limitError struct{ pause time.Duration }
+
+func (e *limitError) Error() string {
+	return fmt.Sprintf("loki's limit holds the request back for %s, which is longer than there is time", e.pause)
+}
+
+// wait waits until a request of so many bytes may go, and returns how long that took. It does not wait in vain.
 func (g *gate) wait(ctx context.Context, bytes int) (held time.Duration, err error) {
 	for {
 		g.mu.Lock()
@@ -42,6 +50,9 @@ func (g *gate) wait(ctx context.Context, bytes int) (held time.Duration, err err
 		g.mu.Unlock()
 		if pause <= 0 {
 			return held, nil
+		}
+		if end, bounded := ctx.Deadline(); bounded && time.Until(end) < pause {
+			return held, &limitError{pause}
 		}
 		slept, err := g.sleep(ctx, min(pause, maxSleep))
 		held += slept

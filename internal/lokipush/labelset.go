@@ -43,6 +43,11 @@ func (s *labelSet) add(name string, rank int) {
 
 func (s *labelSet) value(l *labelValue) []byte { return s.values[l.from:l.to] }
 
+// isEmpty says whether all labels, if there are any, are demoted.
+func (s *labelSet) isEmpty() bool {
+	return !slices.ContainsFunc(s.labels, func(l labelValue) bool { return !l.demoted })
+}
+
 func (s *labelSet) has(name string) bool {
 	_, ok := s.find(name)
 	return ok

@@ -4,6 +4,7 @@
 package lokipush
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,6 +100,26 @@ func TestDeliverLineOfMinutes(t *testing.T) {
 		m := limitedModel(1000, 200_000)
 		assert.Empty(t, deliverAll(t, m, withLongLine(150_000).Merge(withLongLine(150_000), 0, MeasureBytes)[0]))
 		assert.Len(t, m.lines, 42)
+	})
+}
+
+// What may go only when there is no time any more is given back at once, with how long to wait.
+func TestDeliverNotBeforeTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := limitedModel(1000, 1000)
+		sender := m.sender(false)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		start := time.Now()
+		report := sender.Deliver(ctx, streamsOf(1, 100, 500))
+		for report.Remaining != nil && report.RetryAfter == 0 {
+			report = sender.Deliver(ctx, report.Remaining)
+		}
+		require.NotNil(t, report.Remaining, "50,000 bytes take 50 s")
+		require.ErrorContains(t, report.Err, "loki's limit holds the request back for ")
+		assert.Less(t, time.Since(start), 30*time.Second)
+		assert.Greater(t, report.RetryAfter, 30*time.Second-time.Since(start))
+		require.NoError(t, ctx.Err())
 	})
 }
 

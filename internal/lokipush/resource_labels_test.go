@@ -25,8 +25,6 @@ func TestResourceLabels(t *testing.T) {
 	f := func(labels map[string]string, want string) {
 		t.Helper()
 		mapping := given(labels)
-		mapping.Labels = []LabelRule{{Attribute: "service.name"}, {Attribute: "status", From: FromRecord}, {}}
-		mapping.StaticLabels = map[string]string{"job": "j"}
 		ld := oneRecord(t, "line", map[string]any{"service.name": "s"}, map[string]any{"status": 200})
 		stream, changes := encodeChanged(t, mapping, ld)
 		assert.Equal(t, want, stream.Labels)
@@ -36,13 +34,27 @@ func TestResourceLabels(t *testing.T) {
 		assert.Equal(t, "line", stream.Entries[0].Line)
 	}
 	f(map[string]string{"__aws_log_type": "cloudwatch", "__extra_env": "prod", "empty": ""},
-		`{__aws_log_type="cloudwatch", __extra_env="prod", service_name="unknown_service"}`)
-	f(map[string]string{"app": "web"}, `{app="web", service_name="web"}`)
+		`{__aws_log_type="cloudwatch", __extra_env="prod"}`)
+	f(map[string]string{"app": "web"}, `{app="web"}`)
 	f(map[string]string{"service_name": "own"}, `{service_name="own"}`)
 	// Of names that become one, the one that is so by itself.
-	f(map[string]string{"a.b": "1", "a_b": "2", "a-b": "3"}, `{a_b="2", service_name="unknown_service"}`)
-	f(map[string]string{"a.b": "1", "a_b": "", "a-b": "3"}, `{a_b="3", service_name="unknown_service"}`)
-	f(map[string]string{"a": "\"\xff\ufffd"}, `{a="\"??", service_name="unknown_service"}`)
+	f(map[string]string{"a.b": "1", "a_b": "2", "a-b": "3"}, `{a_b="2"}`)
+	f(map[string]string{"a.b": "1", "a_b": "", "a-b": "3"}, `{a_b="3"}`)
+	f(map[string]string{"a": "\"\xff\ufffd"}, `{a="\"??"}`)
+}
+
+// A function stands in the place of rules: with both it is not clear what is meant.
+func TestRulesAndFunction(t *testing.T) {
+	t.Parallel()
+	for _, change := range []func(*Mapping){
+		func(m *Mapping) { m.Labels = []LabelRule{{Attribute: "service.name"}} },
+		func(m *Mapping) { m.StaticLabels = map[string]string{"job": "j"} },
+	} {
+		mapping := given(map[string]string{"a": "1"})
+		change(&mapping)
+		_, err := NewEncoder(mapping)
+		require.EqualError(t, err, "there are rules for labels and a function in their place")
+	}
 }
 
 func TestGivenName(t *testing.T) {
@@ -100,8 +112,8 @@ func TestResourceWithoutLabels(t *testing.T) {
 	assert.Equal(t, Changes{UnlabeledLines: 12}, encoded.Changes)
 	streams := requestOf(t, encoded.Parts[0].Batch).Streams
 	require.Len(t, streams, 2)
-	assert.Equal(t, `{name="a", service_name="a"}`, streams[0].Labels)
-	assert.Equal(t, `{name="b", service_name="b"}`, streams[1].Labels)
+	assert.Equal(t, `{name="a"}`, streams[0].Labels)
+	assert.Equal(t, `{name="b"}`, streams[1].Labels)
 	var lines []string
 	for _, entry := range streams[0].Entries {
 		lines = append(lines, entry.Line)
@@ -176,7 +188,7 @@ func TestResourceLabelsOnce(t *testing.T) {
 	assert.Equal(t, 1, calls)
 	require.Len(t, encoded.Parts, 2)
 	for _, part := range encoded.Parts {
-		assert.Equal(t, `{a="1", service_name="unknown_service"}`, requestOf(t, part.Batch).Streams[0].Labels)
+		assert.Equal(t, `{a="1"}`, requestOf(t, part.Batch).Streams[0].Labels)
 	}
 }
 

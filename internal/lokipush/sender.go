@@ -5,6 +5,7 @@ package lokipush
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -108,6 +109,9 @@ func (s *Sender) Deliver(ctx context.Context, b *Batch) Report {
 		held, err := s.gate.wait(ctx, piece.Size())
 		d.report.Held += held
 		if err != nil {
+			if limit, ok := errors.AsType[*limitError](err); ok {
+				d.report.RetryAfter = limit.pause
+			}
 			d.giveBack(err, piece)
 			break
 		}

@@ -24,7 +24,9 @@ const (
 type answer struct {
 	status int
 	// accepted is how many records the collector has. Negative: the answer does not say.
-	accepted   int
+	accepted int
+	// foreign says that it is a success, and of a kind that is not the receiver's.
+	foreign    bool
 	reason     string // why, in the receiver's words; empty when it gave none
 	retryAfter time.Duration
 }
@@ -46,7 +48,9 @@ func readAnswer(resp *http.Response) answer {
 // readContent reads the receiver's own kind of answer, {"accepted": 1, "error": "..."}, of which it takes the error's
 // first line. Any other server's answer may echo what it was sent, and log content must not end up in errors.
 func (a *answer) readContent(contentType string, body io.Reader) {
-	if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err != nil || mediaType != "application/json" {
+		a.foreign = a.isSuccess() && mediaType == "text/html"
 		return
 	}
 	content, err := io.ReadAll(body)
@@ -60,6 +64,7 @@ func (a *answer) readContent(contentType string, body io.Reader) {
 	if err := json.Unmarshal(content, &got); err != nil {
 		return
 	}
+	a.foreign = a.isSuccess() && got.Accepted == nil
 	if got.Accepted != nil && *got.Accepted >= 0 {
 		a.accepted = *got.Accepted
 	}

@@ -8,6 +8,7 @@ package collector
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,6 +24,8 @@ import (
 const (
 	subscriptionPath = "cloudwatch/v1/subscription"
 	objectPath       = "s3/v1/object"
+
+	maxRecordBytes = 1 << 20
 )
 
 // Client sends to one collector. It may be used by many goroutines.
@@ -37,9 +40,8 @@ type Client struct {
 	// The headers of gzip messages, of other documents, and of objects; never changed.
 	header, jsonHeader, objectHeader http.Header
 
-	requestTimeout time.Duration
-	errTimeout     error
-	errStalled     error
+	requestTimeout, stallTimeout, answerTimeout time.Duration
+	errTimeout, errStalled                      error
 }
 
 // NewClient returns a client for the collector that cfg names. Requests go by transport, which adds the credentials, and
@@ -53,7 +55,6 @@ func NewClient(cfg *config.Config, transport http.RoundTripper, policy delivery.
 	objectHeader.Set("Content-Type", "application/octet-stream")
 	// The collector may have enough before it has read anything of an object.
 	objectHeader.Set("Expect", "100-continue")
-	stallTimeout := cfg.RequestTimeout + receiverPatience
 	return &Client{
 		transport:       transport,
 		policy:          policy,
@@ -65,7 +66,9 @@ func NewClient(cfg *config.Config, transport http.RoundTripper, policy delivery.
 		objectHeader:    objectHeader,
 		requestTimeout:  cfg.RequestTimeout,
 		errTimeout:      fmt.Errorf("no answer within `REQUEST_TIMEOUT` (%s)", cfg.RequestTimeout),
-		errStalled:      fmt.Errorf("no progress within `REQUEST_TIMEOUT` (%s) and %s more", cfg.RequestTimeout, stallTimeout-cfg.RequestTimeout),
+		stallTimeout:    cfg.RequestTimeout + receiverPatience,
+		answerTimeout:   cfg.RequestTimeout + lastPieces*receiverPatience,
+		errStalled:      fmt.Errorf("no progress within `REQUEST_TIMEOUT` (%s) and what the receiver may need", cfg.RequestTimeout),
 	}
 }
 
@@ -86,6 +89,9 @@ func newHeader(cfg *config.Config, userAgent string) http.Header {
 	set("X-Awsloki-Forwarder-Log-Group", cfg.LogGroup)
 	return header
 }
+
+// MaxRecordBytes is how many bytes of Kinesis records are to go in one request.
+func (*Client) MaxRecordBytes() int { return maxRecordBytes }
 
 // URL is where the client sends messages; it holds no credentials.
 func (c *Client) URL() string { return c.subscriptionURL }
@@ -114,7 +120,10 @@ func (c *Client) SendMessages(ctx context.Context, documents []byte, _ string) (
 		got, err := c.roundTrip(req)
 		return outcome(got, err)
 	})
-	return delivery.Tally{Bytes: int64(len(documents))}, err
+	if err != nil {
+		return delivery.Tally{}, err
+	}
+	return delivery.Tally{Bytes: int64(len(documents))}, nil
 }
 
 func (c *Client) roundTrip(req *http.Request) (answer, error) {
@@ -125,10 +134,14 @@ func (c *Client) roundTrip(req *http.Request) (answer, error) {
 	return readAnswer(resp), nil
 }
 
+var errForeign = errors.New("the answer is not one of a cloudwatchsubscription receiver")
+
 func outcome(got answer, err error) delivery.Outcome {
 	switch {
 	case err != nil:
 		return delivery.Outcome{Err: fmt.Errorf("the request failed: %w", err)}
+	case got.isSuccess() && got.foreign:
+		return delivery.Outcome{Err: errForeign, Status: got.status, Final: true}
 	case got.isSuccess():
 		return delivery.Outcome{}
 	case !delivery.Retryable(got.status):

@@ -188,7 +188,10 @@ func TestAnswers(t *testing.T) {
 			require.EqualError(t, err, "the collector refused the message (attempts: 1): "+want)
 		})
 	}
-	f("200", 200, "application/json", `{"error":"none"}`, "")
+	f("200", 200, "application/json", `{"accepted":1,"error":"none"}`, "")
+	const foreign = "the answer is not one of a cloudwatchsubscription receiver"
+	f("a health check", 200, "application/json", `{"status":"Server available"}`, foreign)
+	f("a page", 200, "text/html; charset=utf-8", "<html>Welcome</html>", foreign)
 	f("202", 202, "", "", "")
 	f("204", 204, "", "", "")
 	f("299", 299, "text/plain", "fine", "")

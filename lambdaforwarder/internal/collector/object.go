@@ -18,8 +18,12 @@ import (
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/s3object"
 )
 
-// receiverPatience is how long the receiver may hold up an object that the pipeline cannot take at once.
-const receiverPatience = 10 * time.Second
+const (
+	// receiverPatience is how long the receiver may hold up each piece of an object that the pipeline cannot take at once.
+	receiverPatience = 10 * time.Second
+	// lastPieces is how many pieces it may be at when all of the object is sent.
+	lastPieces = 5
+)
 
 var errReplaced = errors.New("the object was replaced while it was sent")
 
@@ -45,6 +49,8 @@ type sending struct {
 	// etag is that of the content of which the collector has skip records.
 	etag string
 	skip int
+	// atOnce says not to wait for 100 Continue, which something on the way does not know.
+	atOnce bool
 	// sent counts bytes. What the transport reads of one attempt it may read while another is under way.
 	sent atomic.Int64
 }
@@ -54,8 +60,8 @@ type content struct {
 	*s3object.Body
 	sent  *atomic.Int64
 	stall *time.Timer
-	// pause is how long there may be no progress.
-	pause time.Duration
+	// pause is how long there may be no progress, and last how long the answer may take once all is read.
+	pause, last time.Duration
 	// failed is why the object could not be read on.
 	failed *atomic.Pointer[error]
 }
@@ -64,8 +70,12 @@ type content struct {
 func (c *content) Read(p []byte) (int, error) {
 	n, err := c.Body.Read(p)
 	c.sent.Add(int64(n))
-	c.stall.Reset(c.pause)
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case err == nil:
+		c.stall.Reset(c.pause)
+	case errors.Is(err, io.EOF):
+		c.stall.Reset(c.last)
+	default:
 		c.failed.Store(&err)
 	}
 	return n, err
@@ -81,7 +91,7 @@ func (c *content) failure() error {
 func (s *sending) attempt(ctx context.Context) delivery.Outcome {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	pause := s.client.requestTimeout + receiverPatience
+	pause := s.client.stallTimeout
 	stall := time.AfterFunc(pause, func() { cancel(s.client.errStalled) })
 	defer stall.Stop()
 
@@ -93,7 +103,7 @@ func (s *sending) attempt(ctx context.Context) delivery.Outcome {
 	if opened.ETag != s.etag {            // it was replaced meanwhile, and its records are others
 		s.etag, s.skip = opened.ETag, 0
 	}
-	body := &content{Body: opened, sent: &s.sent, stall: stall, pause: pause, failed: new(atomic.Pointer[error])}
+	body := &content{Body: opened, sent: &s.sent, stall: stall, pause: pause, last: s.client.answerTimeout, failed: new(atomic.Pointer[error])}
 	req, err := s.newRequest(ctx, body)
 	if err != nil {
 		return delivery.Outcome{Err: err, Final: true}
@@ -106,6 +116,10 @@ func (s *sending) attempt(ctx context.Context) delivery.Outcome {
 		err = context.Cause(ctx)
 	}
 	out := outcome(got, err)
+	if got.status == http.StatusExpectationFailed && !s.atOnce {
+		s.atOnce = true
+		out.Final, out.Progress = false, true
+	}
 	if got.accepted > s.skip {
 		s.skip = got.accepted
 		out.Progress = true
@@ -157,5 +171,9 @@ func (s *sending) newRequest(ctx context.Context, body *content) (*http.Request,
 		return &again, nil
 	}
 	req.Header = s.client.objectHeader
+	if s.atOnce {
+		req.Header = req.Header.Clone()
+		req.Header.Del("Expect")
+	}
 	return req, nil
 }

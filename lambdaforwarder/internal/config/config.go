@@ -24,8 +24,10 @@ const (
 	// UnlimitedRetries is the MaxRetries of a forwarder that tries for as long as it has time.
 	UnlimitedRetries = -1
 
-	pushPath         = "/loki/api/v1/push"
-	subscriptionPath = "/cloudwatch/v1/subscription"
+	pushPath = "/loki/api/v1/push"
+
+	// longest is that of Lambda's invocations.
+	longest = 15 * time.Minute
 )
 
 // Config is the checked configuration. Only Load makes one.
@@ -56,6 +58,8 @@ type Config struct {
 	// MetricsNamespace is that of the metrics in CloudWatch. Empty: none are written.
 	MetricsNamespace string
 
+	// Memory is how many bytes the function has. 0: not known.
+	Memory int64
 	// Region, LogGroup and Function are the function's own, as Lambda gives them; empty outside Lambda.
 	Region, LogGroup, Function string
 
@@ -104,6 +108,7 @@ func Load(getenv func(string) string) (Config, error) {
 		ReportBatchItemFailures: e.boolean("REPORT_BATCH_ITEM_FAILURES", true),
 		LogLevel:                e.level("LOG_LEVEL"),
 		MetricsNamespace:        e.namespace("METRICS", "METRICS_NAMESPACE"),
+		Memory:                  int64(e.integer("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0, 0)) << 20,
 		Region:                  e.headerValue("AWS_REGION"),
 		LogGroup:                e.headerValue("AWS_LAMBDA_LOG_GROUP_NAME"),
 		Function:                getenv("AWS_LAMBDA_FUNCTION_NAME"),

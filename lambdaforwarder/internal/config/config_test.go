@@ -231,8 +231,16 @@ func TestLoadRefuses(t *testing.T) {
 		f("address "+address, env{"WRITE_ADDRESS": address},
 			"`WRITE_ADDRESS` has a query or a fragment: give the URL without them")
 	}
+	f("address with a blank", env{"WRITE_ADDRESS": "http://lb/loki/api/v1/push "}, "`WRITE_ADDRESS` has a blank in it")
+	f("address of Loki in capitals", env{"WRITE_ADDRESS": "http://lb/Loki/api/v1/push"},
+		"`WRITE_ADDRESS` has a path like that of Loki's push API, which is /loki/api/v1/push")
+	f("address of Loki 0", env{"WRITE_ADDRESS": "http://lb/api/prom/push"},
+		"`WRITE_ADDRESS` has a path like that of Loki's push API, which is /loki/api/v1/push")
+	f("address of the object path", env{"WRITE_ADDRESS": "http://lb/s3/v1/object"},
+		"`WRITE_ADDRESS` ends in /s3/v1/object: give the collector's base URL, the forwarder appends this path itself")
+	f("a duration that no invocation has", env{"REQUEST_TIMEOUT": "16m"}, "`REQUEST_TIMEOUT` (16m0s) must be at most 15m0s")
 	f("address of Loki with a slash", env{"WRITE_ADDRESS": "http://lb/prefix/loki/api/v1/push/"},
-		"`WRITE_ADDRESS` has a slash behind /loki/api/v1/push, where Loki has no such path")
+		"`WRITE_ADDRESS` has a path like that of Loki's push API, which is /loki/api/v1/push")
 	f("address with the forwarder's path", env{"WRITE_ADDRESS": "http://collector/cloudwatch/v1/subscription"},
 		"`WRITE_ADDRESS` ends in /cloudwatch/v1/subscription: give the collector's base URL, the forwarder appends this path itself")
 
@@ -267,7 +275,7 @@ func TestLoadRefuses(t *testing.T) {
 	for name, by := range map[string]string{
 		"authorization": "`USERNAME` and `PASSWORD`, or `BEARER_TOKEN`", "x-scope-orgid": "`TENANT_ID`", "host": "`WRITE_ADDRESS`",
 		"content-type": "the forwarder", "Content-LENGTH": "the forwarder", "content-encoding": "the forwarder",
-		"transfer-encoding": "the forwarder", "connection": "the forwarder", "expect": "the forwarder", "trailer": "the forwarder",
+		"transfer-encoding": "the forwarder", "connection": "the forwarder", "expect": "the forwarder", "accept-encoding": "the forwarder", "trailer": "the forwarder",
 		"x-awsloki-region": "the forwarder", "x-awsloki-forwarder-log-group": "the forwarder",
 	} {
 		f("header "+name, env{"HEADERS": name + "=secret"}, "`HEADERS`: "+http.CanonicalHeaderKey(name)+" is set by "+by)

@@ -30,6 +30,9 @@ func (e *environment) refuse(format string, args ...any) {
 	e.errs = append(e.errs, fmt.Errorf(format, args...))
 }
 
+// receiverPaths are those of the receiver that are its own.
+var receiverPaths = []string{"/cloudwatch/v1/subscription", "/s3/v1/object", "/firehose/v1"}
+
 // address never repeats the value: whatever does not parse as it should may hold a password in an unexpected place.
 func (e *environment) address(key string) *url.URL {
 	const example = "https://collector.example.com:3500"
@@ -49,13 +52,24 @@ func (e *environment) address(key string) *url.URL {
 	if strings.ContainsAny(value, "?#") {
 		e.refuse("`%s` has a query or a fragment: give the URL without them", key)
 	}
-	switch path := strings.TrimRight(u.Path, "/"); {
-	case strings.HasSuffix(path, subscriptionPath):
-		e.refuse("`%s` ends in %s: give the collector's base URL, the forwarder appends this path itself", key, subscriptionPath)
-	case strings.HasSuffix(path, pushPath) && !isPushAddress(u):
-		e.refuse("`%s` has a slash behind %s, where Loki has no such path", key, pushPath)
+	switch {
+	case strings.ContainsAny(value, " \t\r\n"):
+		e.refuse("`%s` has a blank in it", key)
+	case isLikePushAddress(u.Path) && !isPushAddress(u):
+		e.refuse("`%s` has a path like that of Loki's push API, which is %s", key, pushPath)
+	}
+	for _, path := range receiverPaths {
+		if strings.HasSuffix(strings.TrimRight(u.Path, "/"), path) {
+			e.refuse("`%s` ends in %s: give the collector's base URL, the forwarder appends this path itself", key, path)
+		}
 	}
 	return u
+}
+
+// isLikePushAddress says whether a path is Loki's in another form: with a slash behind it, in capitals, or that of Loki 0.
+func isLikePushAddress(path string) bool {
+	path = strings.ToLower(strings.TrimRight(path, "/"))
+	return strings.HasSuffix(path, "api/v1/push") || strings.HasSuffix(path, "/api/prom/push")
 }
 
 // validPort also takes the empty port, which stands for the scheme's own.
@@ -94,6 +108,7 @@ var ownHeaders = map[string]string{
 	"Content-Length":                "the forwarder",
 	"Content-Encoding":              "the forwarder",
 	"Transfer-Encoding":             "the forwarder",
+	"Accept-Encoding":               "the forwarder",
 	"Connection":                    "the forwarder",
 	"Expect":                        "the forwarder",
 	"Host":                          "`WRITE_ADDRESS`",
@@ -156,6 +171,8 @@ func (e *environment) duration(key string, unset, least time.Duration) time.Dura
 		e.refuse("`%s` (%q) is not a duration such as 500ms or 10s", key, value)
 	case d < least:
 		e.refuse("`%s` (%s) must be at least %s", key, d, least)
+	case d > longest:
+		e.refuse("`%s` (%s) must be at most %s", key, d, longest)
 	}
 	return d
 }

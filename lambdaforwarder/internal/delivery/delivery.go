@@ -53,12 +53,12 @@ var (
 // start before the deadline of ctx less the margin. Without a deadline it goes on until ctx is done. The context of an
 // attempt ends with the invocation's time less the margin. The error is a RefusedError or an UnavailableError.
 func (p *Policy) Do(ctx context.Context, what string, attempt func(context.Context) Outcome) error {
+	if err := p.Check(ctx, what); err != nil {
+		return err
+	}
 	end, bounded := ctx.Deadline()
 	if bounded {
 		end = end.Add(-p.DeadlineMargin)
-		if !time.Now().Before(end) {
-			return &UnavailableError{To: p.To, What: what, cause: errNoTime}
-		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadlineCause(ctx, end, ErrDeadline)
 		defer cancel()
@@ -80,6 +80,14 @@ func (p *Policy) Do(ctx context.Context, what string, attempt func(context.Conte
 			return &UnavailableError{To: p.To, What: what, Attempts: attempts, Status: got.Status, cause: got.Err}
 		}
 	}
+}
+
+// Check returns an UnavailableError if Do has no time for an attempt.
+func (p *Policy) Check(ctx context.Context, what string) error {
+	if end, bounded := ctx.Deadline(); bounded && !time.Now().Before(end.Add(-p.DeadlineMargin)) {
+		return &UnavailableError{To: p.To, What: what, cause: errNoTime}
+	}
+	return nil
 }
 
 // backoff is the longest pause after that many attempts in vain. The pause itself is drawn evenly between zero and this

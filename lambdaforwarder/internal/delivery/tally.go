@@ -15,6 +15,9 @@ type Tally struct {
 	Excluded int
 	// Unlabeled is how many lines were left out since the rules for labels left them none.
 	Unlabeled int
+	// Truncated is how many lines were cut off at Loki's default limit, and Demoted how many labels of lines are structured
+	// metadata since there were too many or they were too long.
+	Truncated, Demoted int
 }
 
 // Add adds the counts of another.
@@ -23,6 +26,8 @@ func (t *Tally) Add(other Tally) {
 	t.Lines += other.Lines
 	t.Excluded += other.Excluded
 	t.Unlabeled += other.Unlabeled
+	t.Truncated += other.Truncated
+	t.Demoted += other.Demoted
 	for reason, lines := range other.Refused {
 		t.Refuse(reason, lines)
 	}

@@ -32,6 +32,14 @@ func isIdentifier(s string) bool {
 	return true
 }
 
+// describeRecord names the event source of a record.
+func describeRecord(source string, number, of int) string {
+	if isIdentifier(source) {
+		return fmt.Sprintf("`eventSource` %q", source)
+	}
+	return fmt.Sprintf("record %d of %d, which names no `eventSource` that is known", number, of)
+}
+
 // describe names what tells the kind of an event: the source of an EventBridge event, or else the top-level keys.
 func describe(event *fastjson.Value) string {
 	source, detailType := text(event, "source"), text(event, "detail-type")

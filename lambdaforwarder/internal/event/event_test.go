@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -191,6 +192,30 @@ func TestMalformed(t *testing.T) {
 		"the record of Kinesis has no `data`")
 	f("Kinesis not base64", `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":"a!=="}}]}`,
 		"`kinesis.data` is not base64 at byte 1 of 4")
+}
+
+// However many records nothing is known of: they are one failure, and those that are known are not.
+func TestManyUnknownRecords(t *testing.T) {
+	t.Parallel()
+	e := Parse([]byte(`{"Records":[` + strings.Repeat("0,", 10_000) + `{"eventSource":"aws:s3","eventName":"ObjectRemoved:Delete"}]}`))
+	require.Len(t, e.Items, 1)
+	require.EqualError(t, e.Items[0].Err, "unsupported event: found record 1 of 10001, which names no `eventSource` that is known, "+
+		"want an event of CloudWatch Logs, Kinesis or S3, or one of these by EventBridge, SNS or SQS")
+	assert.Equal(t, 1, e.Ignored)
+}
+
+// An event inside another takes no more memory than it should.
+func TestManyValuesInside(t *testing.T) {
+	t.Parallel()
+	f := func(want string, commas int) {
+		t.Helper()
+		body := `{"Records":[` + strings.Repeat("0,", commas) + `0]}`
+		e := Parse([]byte(`{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":` + strconv.Quote(body) + `}]}`))
+		require.Len(t, e.Items, 1)
+		require.ErrorContains(t, e.Items[0].Err, want)
+	}
+	f("unsupported event: found record 1 of 20001", maxCommas)
+	f("malformed event: an event inside another has more than 20000 values", maxCommas+1)
 }
 
 func TestUnsupported(t *testing.T) {

@@ -4,6 +4,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,8 +17,13 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// maxDepth bounds events inside events. AWS nests three deep.
-const maxDepth = 8
+const (
+	// maxDepth bounds events inside events. AWS nests three deep.
+	maxDepth = 8
+	// maxCommas bounds what is parsed of an event inside another, since each value takes many times its own size. Where AWS
+	// puts events into others there are a few dozen.
+	maxCommas = 20_000
+)
 
 var parsers = sync.Pool{New: func() any { return new(fastjson.Parser) }}
 
@@ -33,6 +39,10 @@ func Parse(payload []byte) Event {
 func (e *Event) parse(payload []byte, id string, depth int) {
 	if depth == maxDepth {
 		e.fail(id, &MalformedError{problem: fmt.Sprintf("more than %d events inside each other", maxDepth)})
+		return
+	}
+	if depth > 0 && bytes.Count(payload, []byte(",")) > maxCommas {
+		e.fail(id, &MalformedError{problem: fmt.Sprintf("an event inside another has more than %d values", maxCommas)})
 		return
 	}
 	parser := parsers.Get().(*fastjson.Parser)
@@ -116,6 +126,7 @@ func (p part) records(records []*fastjson.Value) {
 	if len(records) == 0 {
 		p.ignore()
 	}
+	unknown := "" // the first of those that nothing is known of: there may be very many, and they are one failure
 	for i, record := range records {
 		switch source := recordSource(record); source {
 		case "aws:s3":
@@ -127,12 +138,13 @@ func (p part) records(records []*fastjson.Value) {
 		case "aws:kinesis":
 			p.kinesis(record)
 		default:
-			found := fmt.Sprintf("record %d of %d, which names no `eventSource` that is known", i+1, len(records))
-			if isIdentifier(source) {
-				found = fmt.Sprintf("`eventSource` %q", source)
+			if unknown == "" {
+				unknown = describeRecord(source, i+1, len(records))
 			}
-			p.fail(&UnsupportedError{found: found})
 		}
+	}
+	if unknown != "" {
+		p.fail(&UnsupportedError{found: unknown})
 	}
 }
 

@@ -17,6 +17,8 @@ type Destination interface {
 	// SendMessages sends documents of the forwarding protocol's subscription path, which belong to it from then on. The
 	// stream that they came by, if any, has the given ARN.
 	SendMessages(ctx context.Context, documents []byte, streamARN string) (delivery.Tally, error)
+	// MaxRecordBytes is how many bytes of Kinesis records are to go in one request, unless one has more by itself.
+	MaxRecordBytes() int
 	// SendObject sends the lines of an object.
 	SendObject(ctx context.Context, object event.Object) (delivery.Tally, error)
 }
@@ -49,7 +51,7 @@ func (*SkippedError) Error() string { return "not sent, since what comes before 
 func Event(ctx context.Context, e *event.Event, to Destination) Result {
 	r := Result{Ignored: e.Ignored}
 	for items := e.Items; len(items) > 0; {
-		n := runLength(items)
+		n := runLength(items, to.MaxRecordBytes())
 		if items[0].Record != nil {
 			r.sendRecords(ctx, items[:n], to)
 		} else {
@@ -57,7 +59,7 @@ func Event(ctx context.Context, e *event.Event, to Destination) Result {
 		}
 		items = items[n:]
 		if len(r.Failures) > 0 && r.mustStop(e) {
-			r.failAll(items, &SkippedError{})
+			r.countAll(items, &SkippedError{})
 			return r
 		}
 	}
@@ -108,7 +110,7 @@ func (r *Result) count(item *event.Item, err error) {
 	r.Forwarded++
 }
 
-func (r *Result) failAll(items []event.Item, err error) {
+func (r *Result) countAll(items []event.Item, err error) {
 	for i := range items {
 		r.count(&items[i], err)
 	}

@@ -34,6 +34,12 @@ func (f *fake) SendMessages(_ context.Context, documents []byte, streamARN strin
 	return f.answer(text, streamARN)
 }
 
+// maxRecordBytes is the fake's.
+const maxRecordBytes = 1 << 20
+
+// MaxRecordBytes implements Destination.
+func (*fake) MaxRecordBytes() int { return maxRecordBytes }
+
 // SendObject implements Destination.
 func (f *fake) SendObject(_ context.Context, object event.Object) (delivery.Tally, error) {
 	f.calls = append(f.calls, "object "+object.Key)

@@ -11,11 +11,9 @@ import (
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/event"
 )
 
-// maxRequestBytes bounds the records that go in one request, unless one has more by itself.
-const maxRequestBytes = 1 << 20
-
-// runLength is how many of the items, from the first, go in one request: records of one stream that are of one form.
-func runLength(items []event.Item) int {
+// runLength is how many of the items, from the first, go in one request: records of one stream that are of one form, and of
+// at most so many bytes unless one has more by itself.
+func runLength(items []event.Item, most int) int {
 	first := items[0].Record
 	if first == nil {
 		return 1
@@ -26,59 +24,65 @@ func runLength(items []event.Item) int {
 		if r == nil || r.StreamARN != first.StreamARN || r.IsGzip() != first.IsGzip() {
 			return n
 		}
-		if size += len(r.Data); size > maxRequestBytes {
+		if size += len(r.Data); size > most {
 			return n
 		}
 	}
 	return len(items)
 }
 
-// sendRecords sends records in one request. If they are refused for what they hold it is divided, until those that are
-// refused are alone. Where Loki has judged them line by line there is nothing to be found that way.
+// sendRecords sends records in one request. Gzip that is refused for what it holds may be of something else than messages
+// of CloudWatch Logs: it is sent again as documents.
 func (r *Result) sendRecords(ctx context.Context, items []event.Item, to Destination) {
-	judged := false
-	send := func(documents []byte) error {
-		tally, err := to.SendMessages(ctx, documents, items[0].Record.StreamARN)
+	if items[0].Record.IsGzip() {
+		tally, err := to.SendMessages(ctx, joinGzip(items), items[0].Record.StreamARN)
 		r.Add(tally)
-		judged = tally.RefusedLines() > 0
-		return err
+		if !isDivisible(tally, err) {
+			r.countAll(items, err)
+			return
+		}
 	}
-	inGzip := items[0].Record.IsGzip()
-	err := send(join(items, inGzip))
-	switch refused, ok := errors.AsType[*delivery.RefusedError](err); {
-	case err == nil:
-		r.Forwarded += len(items)
-	case !ok || !refused.OfContent() || judged:
-		r.failAll(items, err)
-	case len(items) > 1:
-		r.sendHalves(ctx, items, to)
-	case inGzip:
-		// It may be gzip of something else than messages of CloudWatch Logs.
-		r.count(&items[0], send(join(items, false)))
-	default:
-		r.count(&items[0], err)
-	}
+	r.sendDocuments(ctx, items, to)
 }
 
-func (r *Result) sendHalves(ctx context.Context, items []event.Item, to Destination) {
-	half := len(items) / 2
-	r.sendRecords(ctx, items[:half], to)
-	if err := r.unavailable(); err != nil {
-		r.failAll(items[half:], err)
+// sendDocuments sends a document for each record. If they are refused for what they hold they are divided, until those that
+// are refused are alone.
+func (r *Result) sendDocuments(ctx context.Context, items []event.Item, to Destination) {
+	tally, err := to.SendMessages(ctx, joinDocuments(items), items[0].Record.StreamARN)
+	r.Add(tally)
+	if len(items) == 1 || !isDivisible(tally, err) {
+		r.countAll(items, err)
 		return
 	}
-	r.sendRecords(ctx, items[half:], to)
+	half := len(items) / 2
+	r.sendDocuments(ctx, items[:half], to)
+	if err := r.unavailable(); err != nil {
+		r.countAll(items[half:], err)
+		return
+	}
+	r.sendDocuments(ctx, items[half:], to)
 }
 
-// join makes one request of records: their gzip members one after another, without being decompressed, or
-// a document for each. The memory is new: it is given away, and records may be sent again.
-func join(items []event.Item, inGzip bool) (documents []byte) {
+// isDivisible says whether a part of a request may be taken that was refused as a whole. Where Loki has taken lines of it,
+// or has said of lines that it does not want them, there is nothing to be found that way.
+func isDivisible(tally delivery.Tally, err error) bool {
+	refused, ok := errors.AsType[*delivery.RefusedError](err)
+	return ok && refused.OfContent() && tally.Lines == 0 && tally.RefusedLines() == 0
+}
+
+// joinGzip puts the gzip members of records one after another, without decompressing them, in new memory: it is given away,
+// and records may be sent again.
+func joinGzip(items []event.Item) (members []byte) {
 	for i := range items {
-		if inGzip {
-			documents = append(documents, items[i].Record.Data...)
-		} else {
-			documents = items[i].Record.AppendDocument(documents)
-		}
+		members = append(members, items[i].Record.Data...)
+	}
+	return members
+}
+
+// joinDocuments makes a document of each record.
+func joinDocuments(items []event.Item) (documents []byte) {
+	for i := range items {
+		documents = items[i].Record.AppendDocument(documents)
 	}
 	return documents
 }

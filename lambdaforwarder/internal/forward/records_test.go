@@ -185,7 +185,7 @@ func TestRunLength(t *testing.T) {
 	}
 	f := func(want int, items ...event.Item) {
 		t.Helper()
-		assert.Equal(t, want, runLength(items))
+		assert.Equal(t, want, runLength(items, maxRecordBytes))
 	}
 	plain, inGzip, message := record(10, "a", false), record(10, "a", true), event.Item{Message: []byte("m")}
 	f(1, message)
@@ -201,13 +201,13 @@ func TestRunLength(t *testing.T) {
 	f(2, plain, plain, message, plain)
 	f(2, plain, plain, event.Item{Err: errMalformed}, plain)
 	f(3, plain, record(0, "a", false), plain)
-	half := record(maxRequestBytes/2, "a", true)
+	half := record(maxRecordBytes/2, "a", true)
 	f(2, half, half)
 	f(2, half, half, inGzip)
 	f(2, half, half, record(0, "a", false))
-	f(1, half, record(maxRequestBytes/2+1, "a", true))
-	f(1, record(maxRequestBytes+1, "a", true), inGzip)
-	f(1, inGzip, record(maxRequestBytes, "a", true))
+	f(1, half, record(maxRecordBytes/2+1, "a", true))
+	f(1, record(maxRecordBytes+1, "a", true), inGzip)
+	f(1, inGzip, record(maxRecordBytes, "a", true))
 }
 
 // One bad record takes no good one with it, wherever it is.
@@ -253,12 +253,12 @@ func TestPoisons(t *testing.T) {
 	f(1000, 2, always)
 	f(1000, 10, always)
 	f(1000, 10, never)
-	// Nothing but poison: each record alone, in both forms, and the requests that were divided.
+	// Nothing but poison: all as gzip, and as documents each alone and the requests that were divided.
 	e := shard(t, 64, always)
 	s := &stream{tb: t, poison: numbers(64), err: errRefused}
 	r := Event(t.Context(), &e, s.destination())
 	assert.Len(t, failuresOf(t, &e, r), 64)
-	assert.Equal(t, 3*64-1, s.requests)
+	assert.Equal(t, 1+2*64-1, s.requests)
 }
 
 // What is gzip of something else than messages of CloudWatch Logs is sent as a document.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -22,8 +23,15 @@ import (
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/s3object"
 )
 
-// maxDecodedBytes is the most that one message, record or line may decode to, as in the receiver.
-const maxDecodedBytes = 64 << 20
+const (
+	// defaultDecodedBytes is the most that one message, record or line may decode to, as in the receiver. A small function
+	// has memory for less: a line is there several times, as it was and as it is sent.
+	defaultDecodedBytes = 64 << 20
+	memoryPerDecoded    = 8
+
+	// maxRecordBytes is less than what goes to a collector in one request, since it is decoded here.
+	maxRecordBytes = 128 << 10
+)
 
 // metadata is what lines have beside labels.
 var metadata = []string{awslogs.AttributeLogRecordUID, awslogs.AttributeLogStreamNames, awslogs.AttributeS3Key}
@@ -39,6 +47,9 @@ type Client struct {
 	logger   *slog.Logger
 	// region and logGroup are the function's own.
 	region, logGroup string
+	maxDecodedBytes  int64
+	// changed says once what lines were changed for.
+	changed sync.Once
 }
 
 // NewClient returns a client for the Loki that cfg names. Requests go by transport, which adds the credentials, and
@@ -61,11 +72,19 @@ func NewClient(cfg *config.Config, transport http.RoundTripper, policy delivery.
 		logger:   logger,
 		region:   cfg.Region,
 		logGroup: cfg.LogGroup,
+
+		maxDecodedBytes: defaultDecodedBytes,
+	}
+	if cfg.Memory > 0 {
+		c.maxDecodedBytes = min(c.maxDecodedBytes, cfg.Memory/memoryPerDecoded)
 	}
 	var err error
 	c.encoder, err = c.newEncoder("")
 	return c, err
 }
+
+// MaxRecordBytes is how many bytes of Kinesis records are to be sent at once.
+func (*Client) MaxRecordBytes() int { return maxRecordBytes }
 
 // URL is where the client sends lines; it holds no credentials.
 func (c *Client) URL() string { return c.url }
@@ -81,7 +100,7 @@ func (c *Client) newEncoder(streamARN string) (*lokipush.Encoder, error) {
 
 func (c *Client) options() awslogs.Options {
 	return awslogs.Options{
-		MaxDecodedBytes: maxDecodedBytes,
+		MaxDecodedBytes: c.maxDecodedBytes,
 		Region:          c.region,
 		ExcludeLogGroup: c.logGroup,
 		ObservedAt:      time.Now(),
@@ -92,6 +111,9 @@ func (c *Client) options() awslogs.Options {
 // want are counted and logged, and are no error unless they are all. The error is a delivery.RefusedError or a
 // delivery.UnavailableError.
 func (c *Client) SendMessages(ctx context.Context, documents []byte, streamARN string) (delivery.Tally, error) {
+	if err := c.policy.Check(ctx, "the lines"); err != nil {
+		return delivery.Tally{}, err
+	}
 	tally := delivery.Tally{Bytes: int64(len(documents))}
 	batch, err := awslogs.DecodeSubscription(documents, c.options())
 	if err != nil {
@@ -123,6 +145,7 @@ type sending struct {
 func (s *sending) send(ctx context.Context, logs plog.Logs) error {
 	encoded := s.encoder.Encode(logs)
 	s.tally.Unlabeled += encoded.UnlabeledLines
+	s.noteChanges(ctx, &encoded.Changes)
 	for _, part := range encoded.Parts {
 		for _, batch := range part.Batch.Merge(nil, s.client.settings.BatchSize, lokipush.MeasureBytes) {
 			if err := s.deliver(ctx, batch); err != nil {
@@ -131,6 +154,19 @@ func (s *sending) send(ctx context.Context, logs plog.Logs) error {
 		}
 	}
 	return nil
+}
+
+// noteChanges counts lines that are not what they were, and says once in the life of the process what may be the matter.
+func (s *sending) noteChanges(ctx context.Context, changes *lokipush.Changes) {
+	s.tally.Truncated += changes.TruncatedLines
+	s.tally.Demoted += changes.DemotedLabels
+	if changes.TruncatedLines+changes.DemotedLabels == 0 {
+		return
+	}
+	s.client.changed.Do(func() {
+		s.client.logger.WarnContext(ctx, "lines are beyond loki's default limits, and were changed; from here on they are only counted",
+			"truncatedLines", changes.TruncatedLines, "demotedLabels", changes.DemotedLabels)
+	})
 }
 
 func (s *sending) deliver(ctx context.Context, batch *lokipush.Batch) error {
@@ -151,7 +187,7 @@ func (s *sending) deliver(ctx context.Context, batch *lokipush.Batch) error {
 		}
 		outcome.Final = isFinal(&report, outcome.Status)
 		if cause := context.Cause(ctx); cause != nil && !outcome.Final {
-			outcome.Err = cause
+			outcome.Err = join(cause, report.Err)
 		}
 		if outcome.Err == nil {
 			outcome.Err = errors.New("loki has not taken all lines")
@@ -160,11 +196,20 @@ func (s *sending) deliver(ctx context.Context, batch *lokipush.Batch) error {
 	})
 }
 
+// join is the cause of an end, and what there was to say before it.
+func join(cause, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return cause
+	}
+	return fmt.Errorf("%w; before it %w", cause, err)
+}
+
 // isFinal says whether the lines that remain need not be sent again. A report of several requests may end with the status of
 // one that is not theirs, and so does one that was over a limit of Loki's: only where nothing came of all it is Loki's word.
+// A 400 that leaves lines is none of Loki's that is known.
 func isFinal(report *lokipush.Report, status int) bool {
 	nothing := report.Delivered.Lines == 0 && len(report.Refused) == 0 && report.Divisions == 0 && report.RetryAfter == 0
-	return nothing && !delivery.Retryable(status)
+	return nothing && status != http.StatusBadRequest && !delivery.Retryable(status)
 }
 
 // finish says what Loki did not want of what was sent until err.

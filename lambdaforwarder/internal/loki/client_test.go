@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/awsloki/awsloki/internal/decompress"
 	"github.com/awsloki/awsloki/internal/lokipush"
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/delivery"
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/event"
@@ -50,7 +52,7 @@ func TestSendMessages(t *testing.T) {
 	f.taken[0].Hash = 0
 	assert.Equal(t, push.Stream{
 		Labels: `{__aws_cloudwatch_log_group="/aws/lambda/checkout", __aws_cloudwatch_owner="123456789012",` +
-			` __aws_log_type="cloudwatch", service_name="unknown_service"}`,
+			` __aws_log_type="cloudwatch"}`,
 		Entries: []push.Entry{entry(0, "first"), entry(1, "second")},
 	}, f.taken[0])
 	assert.Equal(t, "team-1", f.headers[0].Get("X-Scope-OrgID"))
@@ -82,7 +84,7 @@ func TestLabels(t *testing.T) {
 		group      = `__aws_cloudwatch_log_group="/g"`
 		owner      = `__aws_cloudwatch_owner="123456789012"`
 		cloudwatch = `__aws_log_type="cloudwatch"`
-		rest       = `, service_name="unknown_service"}`
+		rest       = `}`
 	)
 	g("", `{`+group+`, `+owner+`, `+cloudwatch+rest)
 	g(streamARN, `{`+group+`, `+owner+`, __aws_kinesis_event_source_arn="`+streamARN+`", __aws_log_type="kinesis"`+rest)
@@ -99,7 +101,7 @@ func TestLabels(t *testing.T) {
 		{"action":"labelmap","regex":"__aws_(log_type)"},
 		{"action":"uppercase","source_labels":["__extra_env"],"target_label":"env"},
 		{"action":"labeldrop","regex":"__.*"}]`)
-	g(streamARN, `{service_name="unknown_service", stream="lambda-stream"}`,
+	g(streamARN, `{stream="lambda-stream"}`,
 		`RELABEL_CONFIGS=[{"source_labels":["__aws_kinesis_event_source_arn"],"regex":".*/(.*)","target_label":"stream"},
 		{"action":"labelkeep","regex":"stream"}]`)
 }
@@ -234,13 +236,13 @@ func TestKinesisLines(t *testing.T) {
 	for _, stream := range f.taken {
 		byLabels[stream.Labels] = stream.Entries
 	}
-	lines := byLabels[`{__aws_kinesis_event_source_arn="`+streamARN+`", __aws_log_type="kinesis", service_name="unknown_service"}`]
+	lines := byLabels[`{__aws_kinesis_event_source_arn="`+streamARN+`", __aws_log_type="kinesis"}`]
 	require.Len(t, lines, 3)
 	assert.Equal(t, time.UnixMilli(1545084650_987).UTC(), lines[0].Timestamp)
 	assert.Equal(t, push.LabelsAdapter{{Name: "log_record_uid", Value: "shard:7:1"}}, lines[0].StructuredMetadata)
 	assert.Equal(t, time.UnixMilli(1607374005_123).UTC(), lines[2].Timestamp)
 	require.Len(t, byLabels[`{__aws_cloudwatch_log_group="/g", __aws_cloudwatch_owner="123456789012",`+
-		` __aws_kinesis_event_source_arn="`+streamARN+`", __aws_log_type="kinesis", service_name="unknown_service"}`], 1)
+		` __aws_kinesis_event_source_arn="`+streamARN+`", __aws_log_type="kinesis"}`], 1)
 }
 
 func TestBatchSize(t *testing.T) {
@@ -464,7 +466,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 func TestNoTime(t *testing.T) {
 	t.Parallel()
 	f := &fake{tb: t}
-	client, _ := f.direct(nil, "DEADLINE_MARGIN=1h")
+	client, _ := f.direct(nil, "DEADLINE_MARGIN=10m")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := client.SendMessages(ctx, newMessage(t, "/g", "s", "1"), "")
@@ -584,6 +586,39 @@ func TestConcurrently(t *testing.T) {
 	assert.Len(t, f.lines(), goroutines*(rounds*500+5000))
 }
 
+// What is beyond Loki's limits is changed, and counted, and said once.
+func TestChangedLines(t *testing.T) {
+	t.Parallel()
+	extra := make([]string, 0, 32)
+	for i := range 16 {
+		extra = append(extra, fmt.Sprintf("l%02d", i), "x")
+	}
+	f := &fake{tb: t}
+	client, logs := f.direct(nil, "EXTRA_LABELS="+strings.Join(extra, ","))
+	for range 2 {
+		tally, err := client.SendMessages(t.Context(), newMessage(t, "/g", "s", strings.Repeat("x", 300<<10), "line"), "")
+		require.NoError(t, err)
+		assert.Equal(t, 2, tally.Lines)
+		assert.Equal(t, 1, tally.Truncated)
+		assert.Equal(t, 2*4, tally.Demoted, "15 of 19 labels remain")
+	}
+	assert.Equal(t, 1, strings.Count(logs.String(), "\n"))
+	assert.Contains(t, logs.String(), "truncatedLines=1 demotedLabels=8")
+}
+
+// A small function decodes no more than it has memory for.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	f := &fake{tb: t}
+	message := newMessage(t, "/g", "s", strings.Repeat("x", 17<<20))
+	client, _ := f.direct(nil, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128")
+	_, err := client.SendMessages(t.Context(), slices.Clone(message), "")
+	require.ErrorIs(t, requireRefused(t, err), decompress.ErrTooLarge)
+	client, _ = f.direct(nil, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256")
+	_, err = client.SendMessages(t.Context(), message, "")
+	require.NoError(t, err)
+}
+
 func TestIsFinal(t *testing.T) {
 	t.Parallel()
 	f := func(want bool, status int, report lokipush.Report) {
@@ -591,7 +626,8 @@ func TestIsFinal(t *testing.T) {
 		assert.Equal(t, want, isFinal(&report, status))
 	}
 	f(true, 401, lokipush.Report{})
-	f(true, 400, lokipush.Report{})
+	f(true, 302, lokipush.Report{})
+	f(false, 400, lokipush.Report{}) // which Loki does not say of lines that it may take another time
 	f(false, 0, lokipush.Report{})
 	f(false, 503, lokipush.Report{})
 	f(false, 429, lokipush.Report{})

@@ -105,8 +105,8 @@ func TestSendObject(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, delivery.Tally{Bytes: int64(len(content)), Lines: 1}, tally)
 		require.Len(t, f.taken, 1)
-		assert.Equal(t, `{__aws_log_type="s3_vpc_flow", __aws_s3_vpc_flow="fl-1234abcd", __aws_s3_vpc_flow_owner="123456789012",`+
-			` service_name="unknown_service"}`, f.taken[0].Labels)
+		assert.Equal(t, `{__aws_log_type="s3_vpc_flow", __aws_s3_vpc_flow="fl-1234abcd", __aws_s3_vpc_flow_owner="123456789012"}`,
+			f.taken[0].Labels)
 		assert.Equal(t, []push.Entry{{
 			Timestamp: time.Unix(1418530010, 0).UTC(), Line: line,
 			StructuredMetadata: push.LabelsAdapter{{Name: "aws_s3_key", Value: vpcKey}, {Name: "log_record_uid", Value: "9bb5:2"}},
@@ -126,7 +126,7 @@ func TestObjectOfUnknownKind(t *testing.T) {
 	_, err := client.SendObject(t.Context(), event.Object{Bucket: "b", Key: "k", Time: created})
 	require.NoError(t, err)
 	require.Len(t, f.taken, 1)
-	assert.Equal(t, `{__aws_log_type="s3", service_name="unknown_service"}`, f.taken[0].Labels)
+	assert.Equal(t, `{__aws_log_type="s3"}`, f.taken[0].Labels)
 	require.Len(t, f.taken[0].Entries, 2)
 	for _, entry := range f.taken[0].Entries {
 		assert.Equal(t, created, entry.Timestamp)

@@ -12,12 +12,15 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/event"
 )
@@ -65,7 +68,21 @@ func (e *ObjectError) Unwrap() error { return e.cause }
 // Final says whether S3 will say the same another time: there is no such object, the function may not read it, or the bucket
 // is in another region.
 func (e *ObjectError) Final() bool {
-	return e.Status >= 300 && e.Status < 500 && e.Status != http.StatusRequestTimeout && e.Status != http.StatusTooManyRequests
+	return e.Status >= 300 && e.Status < 500 && e.Status != http.StatusRequestTimeout && e.Status != http.StatusTooManyRequests &&
+		!isTemporary(e.cause)
+}
+
+// isTemporary goes by the code of S3's error, or of that of KMS which it passes on: some of these come with the status 400.
+func isTemporary(err error) bool {
+	coded, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return false
+	}
+	code := coded.ErrorCode()
+	_, throttled := retry.DefaultThrottleErrorCodes[code]
+	_, retryable := retry.DefaultRetryableErrorCodes[code]
+	return throttled || retryable || strings.HasSuffix(code, "ThrottlingException") ||
+		code == "ExpiredToken" || code == "RequestTimeTooSkewed"
 }
 
 // Open is the type of Store.Open.

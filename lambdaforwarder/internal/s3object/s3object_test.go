@@ -208,7 +208,7 @@ func TestOpenFails(t *testing.T) {
 	t.Parallel()
 	f := func(status int, code string, final bool) {
 		t.Helper()
-		t.Run(code, func(t *testing.T) {
+		t.Run(fmt.Sprint(status, code), func(t *testing.T) {
 			t.Parallel()
 			s3 := newS3(t, problem(status, code))
 			body, err := s3object.NewStore(s3.load, "r", time.Minute).Open(t.Context(), event.Object{Bucket: "logs", Key: "a \"b\"\n"})
@@ -235,6 +235,12 @@ func TestOpenFails(t *testing.T) {
 	f(429, "TooManyRequests", false)
 	f(500, "InternalError", false)
 	f(503, "SlowDown", false)
+	// Some that pass have the status of those that do not.
+	f(400, "RequestTimeout", false)
+	f(400, "ThrottlingException", false)
+	f(400, "KMS.ThrottlingException", false)
+	f(400, "ExpiredToken", false)
+	f(403, "RequestTimeTooSkewed", false)
 }
 
 func TestOpenWithoutAnswer(t *testing.T) {
