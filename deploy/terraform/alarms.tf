@@ -23,6 +23,13 @@ locals {
     }
   }
 
+  # Lines are refused without a collector only; with one, that alarm has no data and stays quiet. It is made for both,
+  # because a plan may not know the address yet.
+  forwarder_alarms = {
+    Failures     = "The forwarder could not forward events, or some of a batch. Its log says why."
+    RefusedLines = "Loki refuses lines of the forwarder. They are lost. Its log says why."
+  }
+
   queue_alarms = merge(
     local.create_failed_event_queue ? {
       failed-events = {
@@ -57,13 +64,13 @@ resource "aws_cloudwatch_metric_alarm" "function" {
   tags                = var.tags
 }
 
-resource "aws_cloudwatch_metric_alarm" "failures" {
-  count = var.create_alarms && var.metrics ? 1 : 0
+resource "aws_cloudwatch_metric_alarm" "forwarder" {
+  for_each = var.create_alarms && var.metrics ? local.forwarder_alarms : {}
 
-  alarm_name          = "${var.name}-failures"
-  alarm_description   = "The forwarder could not forward events, or some of a batch. Its log says why."
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value
   namespace           = var.metrics_namespace
-  metric_name         = "Failures"
+  metric_name         = each.key
   dimensions          = { FunctionName = aws_lambda_function.forwarder.function_name }
   statistic           = "Sum"
   period              = 300

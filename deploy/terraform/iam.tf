@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 resource "aws_iam_role" "forwarder" {
-  name                 = var.name
+  # Roles are the whole account's, while all else is the region's: the same name in two regions must do. The provider
+  # takes 38 characters, and appends 26.
+  name_prefix          = "${substr(var.name, 0, 37)}-"
   assume_role_policy   = data.aws_iam_policy_document.assume.json
   permissions_boundary = var.permissions_boundary_arn == "" ? null : var.permissions_boundary_arn
   tags                 = var.tags
@@ -62,6 +64,15 @@ data "aws_iam_policy_document" "forwarder" {
       sid       = "OnFailureBucket"
       actions   = ["s3:ListBucket"]
       resources = [local.on_failure_destination_arn]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.on_failure_kms_key_arn == "" ? [] : [true]
+    content {
+      sid       = "OnFailureKey"
+      actions   = ["kms:GenerateDataKey", "kms:Decrypt"]
+      resources = [var.on_failure_kms_key_arn]
     }
   }
 

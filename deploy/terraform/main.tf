@@ -97,6 +97,10 @@ resource "aws_lambda_function" "forwarder" {
       condition     = length(var.subnet_ids) == 0 || length(var.security_group_ids) > 0
       error_message = "subnet_ids needs security_group_ids."
     }
+    precondition {
+      condition     = var.on_failure_kms_key_arn == "" || var.on_failure_destination_arn != ""
+      error_message = "on_failure_kms_key_arn needs on_failure_destination_arn."
+    }
   }
 
   # Else the function could run before it may write its log or reach its subnets.

@@ -99,7 +99,7 @@ resource "aws_sqs_queue" "objects" {
   sqs_managed_sse_enabled    = true
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.objects_dead_letter[0].arn
-    maxReceiveCount     = 5
+    maxReceiveCount     = var.queue_max_receive_count
   })
   tags = var.tags
 }

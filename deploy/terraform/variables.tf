@@ -63,7 +63,7 @@ variable "architecture" {
 }
 
 variable "memory_size" {
-  description = "The function's memory in MB; Lambda gives CPU in proportion."
+  description = "The function's memory in MB; Lambda gives CPU in proportion. 256 or more straight to Loki."
   type        = number
   default     = 128
   nullable    = false
@@ -183,21 +183,21 @@ variable "skip_tls_verify" {
 }
 
 variable "tls_ca" {
-  description = "TLS_CA, the authorities to trust: PEM, or an ARN."
+  description = "TLS_CA, the authorities to trust: an ARN, or PEM with its newlines."
   type        = string
   default     = ""
   nullable    = false
 }
 
 variable "tls_cert" {
-  description = "TLS_CERT, the client certificate: PEM, or an ARN."
+  description = "TLS_CERT, the client certificate: an ARN, or PEM with its newlines."
   type        = string
   default     = ""
   nullable    = false
 }
 
 variable "tls_key" {
-  description = "TLS_KEY, its key: PEM, or an ARN."
+  description = "TLS_KEY, its key: an ARN, or PEM with its newlines."
   type        = string
   default     = ""
   sensitive   = true
@@ -306,6 +306,18 @@ variable "key_prefix" {
   type        = string
   default     = ""
   nullable    = false
+}
+
+variable "queue_max_receive_count" {
+  description = "Attempts at an object, six times timeout apart, before its message goes to the dead-letter queue."
+  type        = number
+  default     = 100
+  nullable    = false
+
+  validation {
+    condition     = var.queue_max_receive_count >= 1 && var.queue_max_receive_count <= 1000
+    error_message = "queue_max_receive_count is 1 to 1000."
+  }
 }
 
 variable "source_queue_arn" {
@@ -425,6 +437,21 @@ variable "on_failure_destination_arn" {
       var.on_failure_destination_arn,
     ))
     error_message = "on_failure_destination_arn is the ARN of an SQS queue, an SNS topic or an S3 bucket."
+  }
+}
+
+variable "on_failure_kms_key_arn" {
+  description = "Customer managed KMS key that on_failure_destination_arn is encrypted with; empty for any other."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition = can(regex(
+      "^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?$",
+      var.on_failure_kms_key_arn,
+    ))
+    error_message = "on_failure_kms_key_arn is the ARN of a key, not of an alias."
   }
 }
 

@@ -197,6 +197,74 @@ func TestQueueHidesMessagesLongEnough(t *testing.T) {
 	}
 }
 
+// With the default values an outage of some hours ends before messages are given up. With each timeout they are given up
+// before they expire, which would be silent.
+func TestQueueOutlastsOutages(t *testing.T) {
+	t.Parallel()
+	queue := unrolled(t).get("ObjectQueue", "Properties")
+	require.Equal(t, "QueueMaxReceiveCount", queue.get("RedrivePolicy", "maxReceiveCount", "Ref").text())
+	template := readTemplate(t)
+	number := func(text string) int {
+		n, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		return n
+	}
+	attempts := number(*template.Parameters["QueueMaxReceiveCount"].Default)
+	visibility := func(timeout string) int {
+		return number(template.root.get("Mappings", "Visibility", timeout, "Seconds").text())
+	}
+	assert.GreaterOrEqual(t, attempts*visibility(*template.Parameters["Timeout"].Default), 8*3600)
+	for _, timeout := range template.Parameters["Timeout"].AllowedValues {
+		assert.Less(t, attempts*visibility(timeout), number(queue.get("MessageRetentionPeriod").text())/2, timeout)
+	}
+}
+
+// policy gives the one statement of a policy of the role that is there under a condition.
+func policy(t *testing.T, name, condition string) *value {
+	t.Helper()
+	for _, item := range unrolled(t).get("Role", "Properties", "Policies").items {
+		branches := item.get("Fn::If")
+		if branches == nil || branches.items[1].get("PolicyName").text() != name {
+			continue
+		}
+		assert.Equal(t, condition, branches.items[0].text())
+		statements := branches.items[1].get("PolicyDocument", "Statement").items
+		require.Len(t, statements, 1)
+		return statements[0]
+	}
+	require.Fail(t, "the role has no such policy", name)
+	return nil
+}
+
+func texts(v *value) (all []string) {
+	for _, item := range v.items {
+		all = append(all, item.text())
+	}
+	return all
+}
+
+// SQS, SNS and S3 encrypt with a key of the one who writes, who must be allowed to have one made.
+func TestOnFailureDestinationMayBeEncrypted(t *testing.T) {
+	t.Parallel()
+	statement := policy(t, "on-failure-kms-key", "HasOnFailureKmsKey")
+	assert.Equal(t, []string{"kms:GenerateDataKey", "kms:Decrypt"}, texts(statement.get("Action")))
+	assert.Equal(t, "OnFailureKmsKeyArn", statement.get("Resource", "Ref").text())
+
+	others := policy(t, "kms-keys", "HasKmsKeys")
+	assert.Equal(t, "kms:Decrypt", others.get("Action").text())
+	assert.Equal(t, "KmsKeyArns", others.get("Resource", "Ref").text())
+}
+
+func TestQueuesThatAreConsumed(t *testing.T) {
+	t.Parallel()
+	queues := policy(t, "queues", "HasQueues").get("Resource").items
+	require.Len(t, queues, 2)
+	made, given := queues[0].get("Fn::If").items, queues[1].get("Fn::If").items
+	assert.Equal(t, []string{"HasBuckets", "HasSourceQueue"}, []string{made[0].text(), given[0].text()})
+	assert.Equal(t, []string{"ObjectQueue", "Arn"}, texts(made[1].get("Fn::GetAtt")))
+	assert.Equal(t, "SourceQueueArn", given[1].get("Ref").text())
+}
+
 // Rights are for named actions, on things that are named but for the objects of a bucket.
 func TestPoliciesGrantLittle(t *testing.T) {
 	t.Parallel()

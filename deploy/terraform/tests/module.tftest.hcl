@@ -70,6 +70,16 @@ run "nothing_switched_on" {
     error_message = "The role may do only what is switched on."
   }
   assert {
+    condition     = aws_iam_role.forwarder.name_prefix == "awsloki-forwarder-"
+    error_message = "The role of the same name in another region is another one."
+  }
+  assert {
+    condition = [
+      for key in ["Failures", "RefusedLines"] : aws_cloudwatch_metric_alarm.forwarder[key].metric_name
+    ] == ["Failures", "RefusedLines"]
+    error_message = "What the forwarder counts itself has alarms."
+  }
+  assert {
     condition = (
       length(aws_cloudwatch_metric_alarm.queue) == 1 &&
       length(aws_cloudwatch_metric_alarm.iterator_age) == 0
@@ -97,6 +107,7 @@ run "everything_switched_on" {
     log_group_names           = ["/my/app", "/my-app"]
     bucket_names              = ["my-logs", "my.logs"]
     key_prefix                = "AWSLogs/"
+    queue_max_receive_count   = 7
     source_queue_arn          = "arn:aws-us-gov:sqs:us-gov-west-1:123456789012:notifications"
     queue_maximum_concurrency = 5
     kinesis_stream_arn        = "arn:aws-us-gov:kinesis:us-gov-west-1:123456789012:stream/logs"
@@ -126,6 +137,13 @@ run "everything_switched_on" {
   assert {
     condition     = aws_sqs_queue.objects[0].visibility_timeout_seconds == 1800
     error_message = "A message stays hidden for six times the function's timeout."
+  }
+  assert {
+    condition = jsondecode(aws_sqs_queue.objects[0].redrive_policy) == {
+      deadLetterTargetArn = aws_sqs_queue.objects_dead_letter[0].arn
+      maxReceiveCount     = 7
+    }
+    error_message = "A message goes to the dead-letter queue after so many attempts."
   }
   assert {
     condition = jsondecode(aws_cloudwatch_event_rule.objects[0].event_pattern).detail == {
@@ -198,7 +216,7 @@ run "whole_account" {
   assert {
     condition = (
       length(aws_cloudwatch_metric_alarm.function) == 0 &&
-      length(aws_cloudwatch_metric_alarm.failures) == 0
+      length(aws_cloudwatch_metric_alarm.forwarder) == 0
     )
     error_message = "Alarms can be left out."
   }
@@ -217,6 +235,61 @@ run "failed_events_to_a_bucket" {
     condition     = length(aws_sqs_queue.failed_events) == 0 && output.failed_event_queue_url == null
     error_message = "No queue is made beside a destination that is given."
   }
+}
+
+run "objects_outlast_a_long_outage" {
+  variables {
+    bucket_names = ["my-logs"]
+    metrics      = false
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue.objects[0].redrive_policy).maxReceiveCount == 100
+    error_message = "With the default values, a message is tried for ten hours."
+  }
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.forwarder) == 0
+    error_message = "Without metrics there is nothing that these alarms could watch."
+  }
+}
+
+run "failed_events_under_a_key" {
+  variables {
+    on_failure_destination_arn = "arn:aws-us-gov:sqs:us-gov-west-1:123456789012:failed"
+    on_failure_kms_key_arn     = "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0123"
+    kms_key_arns               = ["arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/4567"]
+  }
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.forwarder.statement :
+      statement.sid => [statement.actions, statement.resources] if strcontains(statement.sid, "Key")
+      } == {
+      OnFailureKey = [
+        toset(["kms:GenerateDataKey", "kms:Decrypt"]),
+        toset(["arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0123"]),
+      ]
+      Keys = [toset(["kms:Decrypt"]), toset(["arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/4567"])]
+    }
+    error_message = "Only this key may encrypt."
+  }
+}
+
+run "longest_name" {
+  command = plan
+  variables {
+    name = "a2345678901234567890123456789012345678901234567890"
+  }
+  assert {
+    condition     = aws_iam_role.forwarder.name_prefix == "a234567890123456789012345678901234567-"
+    error_message = "A role's name has 64 characters, of which the provider takes 26."
+  }
+}
+
+run "key_without_destination_is_refused" {
+  command = plan
+  variables {
+    on_failure_kms_key_arn = "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/0123"
+  }
+  expect_failures = [aws_lambda_function.forwarder]
 }
 
 run "failed_events_to_a_topic" {
@@ -256,6 +329,8 @@ run "wrong_values_are_refused" {
     source_queue_arn           = "https://sqs.us-gov-west-1.amazonaws.com/123456789012/notifications"
     on_failure_destination_arn = "arn:aws:lambda:us-gov-west-1:123456789012:function:other"
     bucket_names               = ["arn:aws:s3:::logs"]
+    on_failure_kms_key_arn     = "arn:aws:kms:us-gov-west-1:123456789012:alias/logs"
+    queue_max_receive_count    = 1001
     kms_key_arns               = ["alias/logs"]
     environment                = { AWS_REGION = "eu-central-1" }
     timeout                    = 901
@@ -266,6 +341,8 @@ run "wrong_values_are_refused" {
     var.source_queue_arn,
     var.on_failure_destination_arn,
     var.bucket_names,
+    var.on_failure_kms_key_arn,
+    var.queue_max_receive_count,
     var.kms_key_arns,
     var.environment,
     var.timeout,
