@@ -22,7 +22,7 @@ const (
 	// receiverPatience is how long the receiver may hold up each piece of an object that the pipeline cannot take at once.
 	receiverPatience = 10 * time.Second
 	// lastPieces is how many pieces it may be at when all of the object is sent.
-	lastPieces = 5
+	lastPieces = 2
 )
 
 var errReplaced = errors.New("the object was replaced while it was sent")

@@ -480,7 +480,7 @@ func TestObjectStalls(t *testing.T) {
 	f("S3 gives nothing", waits, 0, time.Hour, allowed, gaveUp+stalled)
 	f("S3 gives nothing more", func(ctx context.Context) io.Reader { return io.MultiReader(slowly(time.Second, 3)(ctx), waits(ctx)) },
 		0, time.Hour, 3*time.Second+allowed, gaveUp+stalled)
-	const answer = ownTimeout + 50*time.Second
+	const answer = ownTimeout + 20*time.Second
 	f("the collector takes its time to answer", slowly(time.Second, 1), answer-time.Second, time.Hour, answer, "")
 	f("the collector does not answer", slowly(time.Second, 1), time.Hour, time.Hour, time.Second+answer,
 		gaveUp+"the request failed: "+stalled)
