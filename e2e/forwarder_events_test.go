@@ -234,6 +234,26 @@ func TestForwarderEvents(t *testing.T) {
 	})
 }
 
+// Lambda sends again all from the record on that failed. Those behind it, which were taken, are not doubled: neither messages
+// nor lines.
+func TestForwarderPoisonComesAgain(t *testing.T) {
+	p, s3 := startWithS3(t)
+	m := &eventMaker{T: t, s3: s3, mark: "again"}
+	poison := m.message().Gzip()
+	m.lines = m.lines[:0]
+	var event struct{ Records []json.RawMessage }
+	require.NoError(t, json.Unmarshal(awsevents.Kinesis(time.Now(),
+		m.message().Gzip(), poison[:len(poison)-9], m.message().Gzip(), []byte(m.line()+"\n"+m.line()), m.message().JSON()), &event))
+	assert.Equal(t, failed("2"), answerTo(t, p.function, mustJSON(t, event)))
+	for range 2 {
+		event.Records = event.Records[len(event.Records)-4:]
+		assert.Equal(t, failed("2"), answerTo(t, p.function, mustJSON(t, event)))
+	}
+	p.untilSent()
+	p.await(everything, len(m.lines))
+	assert.Equal(t, len(m.lines), p.count(p.loki.LokiClient, everything))
+}
+
 func mustJSON(t *testing.T, v any) []byte {
 	t.Helper()
 	content, err := json.Marshal(v)
