@@ -310,8 +310,8 @@ func TestLoadRefuses(t *testing.T) {
 		"`PRINT_LOG_LINE` (\"-\") must be true or false")
 	f("level", env{"LOG_LEVEL": "verbose"}, "`LOG_LEVEL` (\"verbose\") must be debug, info, warn or error")
 	f("region", env{"AWS_REGION": "eu\r\nX: y"}, "`AWS_REGION` (\"eu\\r\\nX: y\") holds a character that an HTTP header cannot carry")
-	f("log group", env{"AWS_LAMBDA_LOG_GROUP_NAME": "a b"},
-		"`AWS_LAMBDA_LOG_GROUP_NAME` (\"a b\") holds a character that an HTTP header cannot carry")
+	f("log group", env{"AWS_LAMBDA_LOG_GROUP_NAME": "a\x00b"},
+		"`AWS_LAMBDA_LOG_GROUP_NAME` (\"a\\x00b\") holds a character that an HTTP header cannot carry")
 
 	f("everything at once",
 		env{"WRITE_ADDRESS": "", "PASSWORD": "pass", "SKIP_TLS_VERIFY": "on", "LOG_LEVEL": "loud"},

@@ -227,10 +227,8 @@ func (e *environment) namespace(switchKey, key string) string {
 // headerValue reads a variable that is sent as a header: better refused here than by net/http on every request.
 func (e *environment) headerValue(key string) string {
 	value := e.getenv(key)
-	if strings.ContainsFunc(value, isNotVisibleASCII) {
+	if !httpguts.ValidHeaderFieldValue(value) {
 		e.refuse("`%s` (%q) holds a character that an HTTP header cannot carry", key, value)
 	}
 	return value
 }
-
-func isNotVisibleASCII(r rune) bool { return r <= ' ' || r >= 0x7f }
