@@ -49,7 +49,11 @@ func TestForwarderRetries(t *testing.T) {
 				"batch":   {noFailures, awsevents.SQS(cloudwatch.LambdaEvent(m.message()), awsevents.S3("ObjectCreated:Put", m.object("retry/batch/"+name)))},
 				"stream":  {noFailures, awsevents.Kinesis(time.Now(), m.message().Gzip(), []byte(m.line()), m.message().Gzip())},
 			} {
-				proxy, err := faultproxy.Start(p.collector.URL(), first(2, fault))
+				requests := 2
+				if fault.Kind == faultproxy.Hang { // which takes an object twenty seconds more
+					requests = 1
+				}
+				proxy, err := faultproxy.Start(p.collector.URL(), first(requests, fault))
 				require.NoError(t, err)
 				function := startFunction(t, proxy.URL(), s3, quickRetries)
 				assert.Equal(t, event.want, answerTo(t, function, event.payload), kind)
@@ -74,8 +78,8 @@ func (p *pipeline) in(t *testing.T) *pipeline {
 func TestForwarderFails(t *testing.T) {
 	p, s3 := startWithS3(t)
 	env := maps.Clone(quickRetries)
-	env["DEADLINE_MARGIN"] = "8s" // of ten, so that what the machine adds does not matter
-	const timeout = 10 * time.Second
+	env["REQUEST_TIMEOUT"], env["DEADLINE_MARGIN"] = "2s", "27s" // of thirty, so that what the machine adds does not matter
+	const timeout = 30 * time.Second
 
 	down, err := faultproxy.Start("http://127.0.0.1:1", first(0, faultproxy.Fault{}))
 	require.NoError(t, err)

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -187,7 +188,11 @@ func TestForwarderRefusesConfiguration(t *testing.T) {
 			t.Cleanup(func() { assert.NoError(t, function.Close()) })
 			forwarder, err := stack.StartForwarder(t.Context(), t.TempDir(), function.Addr(), all, stack.ForwarderOptions{})
 			require.NoError(t, err)
-			<-function.InitFailed()
+			select {
+			case <-function.InitFailed():
+			case <-time.After(settled):
+				require.Fail(t, "the function takes the configuration")
+			}
 			_ = forwarder.Stop() // it has ended itself, or is about to
 			assert.Equal(t, "ConfigurationError", function.InitError().Type)
 			assert.Contains(t, function.InitError().Message, want)

@@ -121,6 +121,8 @@ func TestInvokeConcurrently(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		default:
 			received[string(body)]++
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"accepted":1}`)
 		}
 	}))
 	defer srv.Close()
@@ -149,7 +151,7 @@ func TestInvokeConcurrently(t *testing.T) {
 
 func TestInvokeLogsSuccessAtDebugLevel(t *testing.T) {
 	t.Parallel()
-	h, logs := newHandler(t, answering(t, 200, "").URL, "LOG_LEVEL=debug")
+	h, logs := newHandler(t, answering(t, 200, `{"accepted":1}`).URL, "LOG_LEVEL=debug")
 	_, err := h.Invoke(withRequestID(t.Context(), "id-1"), newPayload([]byte("\x1f\x8b\x08...")))
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"level":"DEBUG","message":"forwarded","requestId":"id-1","items":1,"bytes":6}`, withoutTime(t, logs))
@@ -163,7 +165,7 @@ func TestInvokeFails(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h, logs := newHandler(t, answering(t, status, `{"error":"why"}`).URL)
+			h, logs := newHandler(t, answering(t, status, `{"accepted":0,"error":"why"}`).URL)
 			ctx, cancel := context.WithTimeout(withRequestID(t.Context(), "id-1"), time.Minute)
 			defer cancel()
 			response, err := h.Invoke(ctx, payload)
@@ -209,7 +211,7 @@ func TestAnswersToBatches(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h, _ := newHandler(t, answering(t, 200, "").URL, environment...)
+			h, _ := newHandler(t, answering(t, 200, `{"accepted":1}`).URL, environment...)
 			response, err := h.Invoke(t.Context(), []byte(payload))
 			if wantErr != "" {
 				require.ErrorContains(t, err, wantErr)
@@ -250,7 +252,7 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 // So are those of messages that are sent one by one.
 func TestEqualFailuresAreLoggedOnce(t *testing.T) {
 	t.Parallel()
-	h, logs := newHandler(t, answering(t, 401, `{"error":"who?"}`).URL)
+	h, logs := newHandler(t, answering(t, 403, `{"error":"who?"}`).URL)
 	var messages []string
 	for i := range 10 {
 		messages = append(messages, fmt.Sprintf(`{"messageId":"%d","eventSource":"aws:sqs","body":%q}`, i, newPayload(newMessage(t, uint64(i), 1))))

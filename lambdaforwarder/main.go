@@ -116,7 +116,7 @@ func newDestination(cfg *config.Config, carrier http.RoundTripper, open s3object
 	if cfg.ToLoki() {
 		return loki.NewClient(cfg, carrier, policy, userAgent, open, logger)
 	}
-	return collector.NewClient(cfg, carrier, policy, userAgent, open), nil
+	return collector.NewClient(cfg, carrier, policy, userAgent, open, logger), nil
 }
 
 // version is that of the module this program was built from, or "dev".

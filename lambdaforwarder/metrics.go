@@ -109,7 +109,7 @@ func (m *metrics) line(ctx context.Context, tail []byte, names []string, values 
 	b = append(b, tail...)
 	if id := requestID(ctx); id != "" {
 		b = append(b, `,"requestId":`...)
-		b = strconv.AppendQuote(b, id) // a UUID
+		b = append(b, marshal(id)...)
 	}
 	for i, name := range names {
 		b = append(b, `,"`...)

@@ -103,7 +103,7 @@ func TestMetrics(t *testing.T) {
 // One line for each invocation, whatever the level of the log is, unless they are switched off.
 func TestMetricsOfInvocations(t *testing.T) {
 	t.Parallel()
-	srv := answering(t, 200, "")
+	srv := answering(t, 200, `{"accepted":1}`)
 	h, logs := newHandler(t, srv.URL, "METRICS=true", "LOG_LEVEL=error", "METRICS_NAMESPACE=logs", "AWS_LAMBDA_FUNCTION_NAME=fn")
 	for range 3 {
 		_, err := h.Invoke(t.Context(), newPayload([]byte("\x1f\x8b\x08...")))

@@ -25,7 +25,7 @@ type answer struct {
 	status int
 	// accepted is how many records the collector has. Negative: the answer does not say.
 	accepted int
-	// foreign says that it is a success, and of a kind that is not the receiver's.
+	// foreign says that it is a success, and of a kind that is not the receiver's. An answer without content is not known to be.
 	foreign    bool
 	reason     string // why, in the receiver's words; empty when it gave none
 	retryAfter time.Duration
@@ -54,21 +54,20 @@ func (a *answer) readContent(contentType string, body io.Reader) {
 		return
 	}
 	content, err := io.ReadAll(body)
-	if err != nil {
+	if err != nil || len(content) == 0 {
 		return
 	}
 	var got struct {
 		Accepted *int   `json:"accepted"`
 		Error    string `json:"error"`
 	}
-	if err := json.Unmarshal(content, &got); err != nil {
-		return
-	}
-	a.foreign = a.isSuccess() && got.Accepted == nil
-	if got.Accepted != nil && *got.Accepted >= 0 {
+	err = json.Unmarshal(content, &got)
+	if err == nil && got.Accepted != nil && *got.Accepted >= 0 {
 		a.accepted = *got.Accepted
+	} else {
+		a.foreign = a.isSuccess()
 	}
-	if a.isSuccess() {
+	if a.isSuccess() || err != nil {
 		return
 	}
 	line, _, _ := strings.Cut(got.Error, "\n")

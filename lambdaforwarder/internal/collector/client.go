@@ -10,9 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/awsloki/awsloki/internal/tenant"
@@ -41,12 +44,20 @@ type Client struct {
 	header, jsonHeader, objectHeader http.Header
 
 	requestTimeout, stallTimeout, answerTimeout time.Duration
-	errTimeout, errStalled                      error
+	// atOnce says not to wait for 100 Continue, which something on the way does not know.
+	atOnce atomic.Bool
+	logger *slog.Logger
+	// unknown says once that answers are not as the receiver gives them.
+	unknown sync.Once
+
+	errTimeout, errStalled error
 }
 
 // NewClient returns a client for the collector that cfg names. Requests go by transport, which adds the credentials, and
 // objects are read by open.
-func NewClient(cfg *config.Config, transport http.RoundTripper, policy delivery.Policy, userAgent string, open s3object.Open) *Client {
+func NewClient(cfg *config.Config, transport http.RoundTripper, policy delivery.Policy, userAgent string, open s3object.Open,
+	logger *slog.Logger,
+) *Client {
 	policy.To = "the collector"
 	header := newHeader(cfg, userAgent)
 	jsonHeader := header.Clone()
@@ -59,6 +70,7 @@ func NewClient(cfg *config.Config, transport http.RoundTripper, policy delivery.
 		transport:       transport,
 		policy:          policy,
 		open:            open,
+		logger:          logger,
 		subscriptionURL: cfg.WriteAddress.JoinPath(subscriptionPath).String(),
 		objectURL:       *cfg.WriteAddress.JoinPath(objectPath),
 		header:          header,
@@ -131,7 +143,14 @@ func (c *Client) roundTrip(req *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return readAnswer(resp), nil
+	got := readAnswer(resp)
+	if got.isSuccess() && got.accepted < 0 && !got.foreign {
+		c.unknown.Do(func() {
+			c.logger.WarnContext(req.Context(), "an answer is a success, but not as a cloudwatchsubscription receiver gives it: "+
+				"if `WRITE_ADDRESS` is another server's, everything is lost", "status", got.status)
+		})
+	}
+	return got, nil
 }
 
 var errForeign = errors.New("the answer is not one of a cloudwatchsubscription receiver")

@@ -4,10 +4,12 @@
 package collector
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -57,7 +59,7 @@ func newClientWith(t *testing.T, cfg *config.Config, read credentials.Read, open
 	require.NoError(t, err)
 	t.Cleanup(carrier.(interface{ CloseIdleConnections() }).CloseIdleConnections)
 	policy := delivery.Policy{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond, MaxRetries: cfg.MaxRetries}
-	return NewClient(cfg, carrier, policy, "agent/1", open)
+	return NewClient(cfg, carrier, policy, "agent/1", open, slog.New(slog.DiscardHandler))
 }
 
 // newTimedClient returns a client whose pauses are the longest that the defaults allow, for tests on a bubble's clock.
@@ -70,7 +72,7 @@ func newTimedClient(t *testing.T, carrier http.RoundTripper, open s3object.Open)
 		MaxRetries:     config.UnlimitedRetries,
 		DeadlineMargin: time.Second,
 		Jitter:         func(longest time.Duration) time.Duration { return longest },
-	}, "agent/1", open)
+	}, "agent/1", open, slog.New(slog.DiscardHandler))
 }
 
 func send(ctx context.Context, c *Client) error {
@@ -191,6 +193,10 @@ func TestAnswers(t *testing.T) {
 	f("200", 200, "application/json", `{"accepted":1,"error":"none"}`, "")
 	const foreign = "the answer is not one of a cloudwatchsubscription receiver"
 	f("a health check", 200, "application/json", `{"status":"Server available"}`, foreign)
+	f("JSON that is broken", 200, "application/json", `{broken`, foreign)
+	f("JSON of another form", 200, "application/json", `{"accepted":"all"}`, foreign)
+	f("a negative number", 200, "application/json", `{"accepted":-1}`, foreign)
+	f("nothing in JSON", 200, "application/json", "", "")
 	f("a page", 200, "text/html; charset=utf-8", "<html>Welcome</html>", foreign)
 	f("202", 202, "", "", "")
 	f("204", 204, "", "", "")
@@ -381,6 +387,21 @@ func TestServerHangs(t *testing.T) {
 	require.ErrorAs(t, send(t.Context(), c), &unavailable)
 	assert.Equal(t, 1, unavailable.Attempts)
 	require.ErrorIs(t, unavailable, c.errTimeout)
+}
+
+// Success in another form than the receiver's is said once: it may be somebody else's.
+func TestUnknownSuccess(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") }))
+	defer srv.Close()
+	var logs bytes.Buffer
+	c := newClient(t, srv.URL, nil, nil)
+	c.logger = slog.New(slog.NewTextHandler(&logs, nil))
+	for range 3 {
+		require.NoError(t, send(t.Context(), c))
+	}
+	assert.Equal(t, 1, strings.Count(logs.String(), "\n"))
+	assert.Contains(t, logs.String(), "if `WRITE_ADDRESS` is another server's, everything is lost")
 }
 
 func TestReadAnswer(t *testing.T) {

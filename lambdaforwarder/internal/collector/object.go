@@ -49,8 +49,6 @@ type sending struct {
 	// etag is that of the content of which the collector has skip records.
 	etag string
 	skip int
-	// atOnce says not to wait for 100 Continue, which something on the way does not know.
-	atOnce bool
 	// sent counts bytes. What the transport reads of one attempt it may read while another is under way.
 	sent atomic.Int64
 }
@@ -115,11 +113,10 @@ func (s *sending) attempt(ctx context.Context) delivery.Outcome {
 	if err != nil && context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
 	}
-	out := outcome(got, err)
-	if got.status == http.StatusExpectationFailed && !s.atOnce {
-		s.atOnce = true
-		out.Final, out.Progress = false, true
+	if got.status == http.StatusExpectationFailed && !s.client.atOnce.Swap(true) {
+		return s.attempt(ctx)
 	}
+	out := outcome(got, err)
 	if got.accepted > s.skip {
 		s.skip = got.accepted
 		out.Progress = true
@@ -171,7 +168,7 @@ func (s *sending) newRequest(ctx context.Context, body *content) (*http.Request,
 		return &again, nil
 	}
 	req.Header = s.client.objectHeader
-	if s.atOnce {
+	if s.client.atOnce.Load() {
 		req.Header = req.Header.Clone()
 		req.Header.Del("Expect")
 	}

@@ -103,8 +103,6 @@ type Object struct {
 	VersionID string
 	// Region is the bucket's. Empty: the event does not say.
 	Region string
-	// ETag may be empty.
-	ETag string
 	// Time is when the object was created. Zero: the event does not say.
 	Time time.Time
 }

@@ -162,11 +162,11 @@ func TestMalformed(t *testing.T) {
 	f("S3 with a key of bad escapes", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":"100%/a"}}`),
 		"`s3.object.key` is not encoded as in a URL's query")
 	f("S3 with a long key", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":"`+strings.Repeat("k", 1025)+`"}}`),
-		"the object's bucket, key, version or etag is longer than those of S3")
+		"the object's bucket, key or version is longer than those of S3")
 	f("S3 with a long bucket", fmt.Sprintf(s3, `{"bucket":{"name":"`+strings.Repeat("b", 256)+`"},"object":{"key":"k"}}`),
-		"the object's bucket, key, version or etag is longer than those of S3")
-	f("S3 with a long etag", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":"k","eTag":"`+strings.Repeat("e", 256)+`"}}`),
-		"the object's bucket, key, version or etag is longer than those of S3")
+		"the object's bucket, key or version is longer than those of S3")
+	f("S3 with a long version", fmt.Sprintf(s3, `{"bucket":{"name":"b"},"object":{"key":"k","versionId":"`+strings.Repeat("v", 1025)+`"}}`),
+		"the object's bucket, key or version is longer than those of S3")
 	f("a region of another form",
 		`{"source":"aws.s3","detail-type":"Object Created","region":"evil.example.com/","detail":{"bucket":{"name":"b"},"object":{"key":"k"}}}`,
 		"the object's region is none of AWS's form")
@@ -215,7 +215,7 @@ func TestManyValuesInside(t *testing.T) {
 		require.ErrorContains(t, e.Items[0].Err, want)
 	}
 	f("unsupported event: found record 1 of 20001", maxCommas)
-	f("malformed event: an event inside another has more than 20000 values", maxCommas+1)
+	f("malformed event: an event inside another has more than 20000 commas", maxCommas+1)
 }
 
 func TestUnsupported(t *testing.T) {

@@ -23,6 +23,8 @@ const (
 	// maxCommas bounds what is parsed of an event inside another, since each value takes many times its own size. Where AWS
 	// puts events into others there are a few dozen.
 	maxCommas = 20_000
+	// maxPooled is the size of a payload up to which its parser is used again.
+	maxPooled = 1 << 20
 )
 
 var parsers = sync.Pool{New: func() any { return new(fastjson.Parser) }}
@@ -42,11 +44,13 @@ func (e *Event) parse(payload []byte, id string, depth int) {
 		return
 	}
 	if depth > 0 && bytes.Count(payload, []byte(",")) > maxCommas {
-		e.fail(id, &MalformedError{problem: fmt.Sprintf("an event inside another has more than %d values", maxCommas)})
+		e.fail(id, &MalformedError{problem: fmt.Sprintf("an event inside another has more than %d commas", maxCommas)})
 		return
 	}
 	parser := parsers.Get().(*fastjson.Parser)
-	defer parsers.Put(parser)
+	if len(payload) <= maxPooled { // a parser keeps what it needed for the largest
+		defer parsers.Put(parser)
+	}
 	root, err := parser.ParseBytes(payload)
 	if err != nil {
 		e.fail(id, &MalformedError{problem: jsonProblem(payload)})
@@ -180,7 +184,6 @@ func (p part) s3(record *fastjson.Value) {
 		Key:       key,
 		VersionID: text(object, "versionId"),
 		Region:    text(record, "awsRegion"),
-		ETag:      text(object, "eTag"),
 		Time:      parseTime(text(record, "eventTime")),
 	})
 }
@@ -199,7 +202,6 @@ func (p part) eventBridge(root *fastjson.Value) {
 		Key:       text(object, "key"),
 		VersionID: text(object, "version-id"),
 		Region:    text(root, "region"),
-		ETag:      text(object, "etag"),
 		Time:      parseTime(text(root, "time")),
 	})
 }
@@ -210,8 +212,8 @@ func (p part) created(o Object) {
 		p.malformed("the bucket of the object has no `name`")
 	case o.Key == "":
 		p.malformed("the object has no `key`")
-	case len(o.Bucket) > maxNameBytes || len(o.Key) > maxKeyBytes || len(o.VersionID) > maxKeyBytes || len(o.ETag) > maxNameBytes:
-		p.malformed("the object's bucket, key, version or etag is longer than those of S3")
+	case len(o.Bucket) > maxNameBytes || len(o.Key) > maxKeyBytes || len(o.VersionID) > maxKeyBytes:
+		p.malformed("the object's bucket, key or version is longer than those of S3")
 	case !isRegion(o.Region):
 		p.malformed("the object's region is none of AWS's form")
 	default:

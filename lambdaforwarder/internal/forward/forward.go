@@ -7,6 +7,7 @@ package forward
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/delivery"
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/event"
@@ -66,26 +67,21 @@ func Event(ctx context.Context, e *event.Event, to Destination) Result {
 	return r
 }
 
-// mustStop says whether nothing more of an event is wanted. Of a shard, all from the first failure on come again, so that
-// there is no use in sending more while the destination is away. Records that come after one that is refused for good are
-// sent nevertheless: that one may keep coming until those behind it are too old.
+// mustStop says whether nothing more of an event is wanted. A destination that does not know who sends takes nothing of
+// him. Of a shard, all from the first failure on come again, so that there is no use in sending more while the
+// destination is away. Records that come after one that is refused for good are sent nevertheless: that one may keep coming
+// until those behind it are too old.
 func (r *Result) mustStop(e *event.Event) bool {
-	if e.Ordered {
+	err := r.Failures[len(r.Failures)-1].Err
+	if refused, ok := errors.AsType[*delivery.RefusedError](err); ok && refused.Status == http.StatusUnauthorized {
 		return true
 	}
-	return e.Source == event.Kinesis && r.unavailable() != nil
+	return e.Ordered || e.Source == event.Kinesis && isUnavailable(err)
 }
 
-// unavailable returns the error of the last failure if it is that the destination is away.
-func (r *Result) unavailable() error {
-	if len(r.Failures) == 0 {
-		return nil
-	}
-	err := r.Failures[len(r.Failures)-1].Err
-	if _, ok := errors.AsType[*delivery.UnavailableError](err); !ok {
-		return nil
-	}
-	return err
+func isUnavailable(err error) bool {
+	_, ok := errors.AsType[*delivery.UnavailableError](err)
+	return ok
 }
 
 func (r *Result) sendItem(ctx context.Context, item *event.Item, to Destination) {

@@ -59,6 +59,7 @@ func refusing(err error, texts ...string) *fake {
 var (
 	errMalformed   = errors.New("malformed")
 	errRefused     = &delivery.RefusedError{To: "the fake", What: "it", Status: 400}
+	errForbidden   = &delivery.RefusedError{To: "the fake", What: "it", Status: 403}
 	errCredentials = &delivery.RefusedError{To: "the fake", What: "it", Status: 401}
 	errUnavailable = &delivery.UnavailableError{To: "the fake", What: "it", Status: 503}
 )
@@ -101,7 +102,8 @@ func TestEvent(t *testing.T) {
 	all := []string{"messages a", "object b", "messages c", "object d"}
 	f("all", event.SQS, false, refusing(nil), all)
 	f("all of a FIFO queue", event.SQS, true, refusing(nil), all)
-	for _, err := range []error{errRefused, errCredentials, errUnavailable, errMalformed} {
+	f("not known to the destination", event.SQS, false, refusing(errCredentials, "b"), all[:2], 1, 2, 3)
+	for _, err := range []error{errRefused, errForbidden, errUnavailable, errMalformed} {
 		f(fmt.Sprintf("the first, %T", err), event.SQS, false, refusing(err, "a"), all, 0)
 		f(fmt.Sprintf("two, %T", err), event.SQS, false, refusing(err, "b", "c"), all, 1, 2)
 		f(fmt.Sprintf("an object, %T", err), event.Whole, false, refusing(err, "b"), all, 1)

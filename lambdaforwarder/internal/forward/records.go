@@ -42,25 +42,24 @@ func (r *Result) sendRecords(ctx context.Context, items []event.Item, to Destina
 			return
 		}
 	}
-	r.sendDocuments(ctx, items, to)
+	_ = r.sendDocuments(ctx, items, to) // it is counted
 }
 
 // sendDocuments sends a document for each record. If they are refused for what they hold they are divided, until those that
-// are refused are alone.
-func (r *Result) sendDocuments(ctx context.Context, items []event.Item, to Destination) {
+// are refused are alone. The error is that of the last request.
+func (r *Result) sendDocuments(ctx context.Context, items []event.Item, to Destination) error {
 	tally, err := to.SendMessages(ctx, joinDocuments(items), items[0].Record.StreamARN)
 	r.Add(tally)
 	if len(items) == 1 || !isDivisible(tally, err) {
 		r.countAll(items, err)
-		return
+		return err
 	}
 	half := len(items) / 2
-	r.sendDocuments(ctx, items[:half], to)
-	if err := r.unavailable(); err != nil {
+	if err := r.sendDocuments(ctx, items[:half], to); isUnavailable(err) {
 		r.countAll(items[half:], err)
-		return
+		return err
 	}
-	r.sendDocuments(ctx, items[half:], to)
+	return r.sendDocuments(ctx, items[half:], to)
 }
 
 // isDivisible says whether a part of a request may be taken that was refused as a whole. Where Loki has taken lines of it,

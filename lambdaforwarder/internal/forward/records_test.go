@@ -358,7 +358,8 @@ func TestShardGoesOn(t *testing.T) {
 		assert.Equal(t, numbers(8, failures...), s.taken)
 	}
 	f(errRefused, 3)
-	f(errCredentials, 2, 3)
+	f(errForbidden, 2, 3)
+	f(errCredentials, 2, 3, 4, 5, 6, 7)
 
 	e := shard(t, 3, never)
 	e.Items[1] = event.Item{ID: "malformed", Err: errMalformed}

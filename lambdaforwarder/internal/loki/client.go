@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/awsloki/awsloki/internal/awslogs"
+	"github.com/awsloki/awsloki/internal/decompress"
 	"github.com/awsloki/awsloki/internal/lokipush"
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/config"
 	"github.com/awsloki/awsloki/lambdaforwarder/internal/delivery"
@@ -28,6 +29,9 @@ const (
 	// has memory for less: a line is there several times, as it was and as it is sent.
 	defaultDecodedBytes = 64 << 20
 	memoryPerDecoded    = 8
+	// reservedPerDecoded is how much memory a message or a piece of an object may take with its records, which may be many and
+	// short.
+	reservedPerDecoded = 2
 
 	// maxRecordBytes is less than what goes to a collector in one request, since it is decoded here.
 	maxRecordBytes = 128 << 10
@@ -99,8 +103,15 @@ func (c *Client) newEncoder(streamARN string) (*lokipush.Encoder, error) {
 }
 
 func (c *Client) options() awslogs.Options {
+	left := reservedPerDecoded * c.maxDecodedBytes
 	return awslogs.Options{
 		MaxDecodedBytes: c.maxDecodedBytes,
+		Reserve: func(bytes int64) error {
+			if left -= bytes; left < 0 {
+				return fmt.Errorf("%w for the function's memory", decompress.ErrTooLarge)
+			}
+			return nil
+		},
 		Region:          c.region,
 		ExcludeLogGroup: c.logGroup,
 		ObservedAt:      time.Now(),

@@ -619,6 +619,19 @@ func TestMemory(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Nor may lines be so many that their records take more: a few kilobytes of gzip can be millions of lines.
+func TestMemoryOfManyLines(t *testing.T) {
+	t.Parallel()
+	f := &fake{tb: t}
+	client, _ := f.direct(nil, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128")
+	record := event.Record{
+		Data: compress(t, strings.Repeat("a\n", 1<<20)), SequenceNumber: "1", StreamARN: streamARN, EventID: "shardId-0:1",
+	}
+	_, err := client.SendMessages(t.Context(), record.AppendDocument(nil), streamARN)
+	require.ErrorIs(t, requireRefused(t, err), decompress.ErrTooLarge)
+	assert.Empty(t, f.requests)
+}
+
 func TestIsFinal(t *testing.T) {
 	t.Parallel()
 	f := func(want bool, status int, report lokipush.Report) {
