@@ -130,6 +130,7 @@ func (c *Client) SendMessages(ctx context.Context, documents []byte, _ string) (
 		}
 		req.Header = header
 		got, err := c.roundTrip(req)
+		c.noteUnknown(ctx, got)
 		return outcome(got, err)
 	})
 	if err != nil {
@@ -143,14 +144,18 @@ func (c *Client) roundTrip(req *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	got := readAnswer(resp)
-	if got.isSuccess() && got.accepted < 0 && !got.foreign {
-		c.unknown.Do(func() {
-			c.logger.WarnContext(req.Context(), "an answer is a success, but not as a cloudwatchsubscription receiver gives it: "+
-				"if `WRITE_ADDRESS` is another server's, everything is lost", "status", got.status)
-		})
+	return readAnswer(resp), nil
+}
+
+// noteUnknown says once that an answer may be that of another server, which there is no way to know.
+func (c *Client) noteUnknown(ctx context.Context, got answer) {
+	if !got.isSuccess() || got.accepted >= 0 || got.foreign {
+		return
 	}
-	return got, nil
+	c.unknown.Do(func() {
+		c.logger.WarnContext(ctx, "an answer is a success, but not as a cloudwatchsubscription receiver gives it: "+
+			"if `WRITE_ADDRESS` is another server's, everything is lost", "status", got.status)
+	})
 }
 
 var errForeign = errors.New("the answer is not one of a cloudwatchsubscription receiver")

@@ -107,6 +107,7 @@ func (s *sending) attempt(ctx context.Context) delivery.Outcome {
 		return delivery.Outcome{Err: err, Final: true}
 	}
 	got, err := s.client.roundTrip(req)
+	s.client.noteUnknown(ctx, got)
 	if failed := body.failure(); failed != nil && (err != nil || !got.isSuccess()) {
 		return readFailure(ctx, failed)
 	}
