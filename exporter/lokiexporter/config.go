@@ -37,6 +37,9 @@ type Config struct {
 	// RetryConfig says how to try again where Loki may take the same lines another time. Default: without end.
 	RetryConfig configretry.BackOffConfig `mapstructure:"retry_on_failure"`
 
+	// Resend says what to do with lines that Loki may have already.
+	Resend ResendConfig `mapstructure:"resend"`
+
 	// Encoding is "protobuf" (default), compressed by snappy, or "json", compressed by gzip.
 	Encoding lokipush.Encoding `mapstructure:"encoding"`
 	// Strict sends each stream in a request of its own. Only then do Loki's answers tell of every line that it refuses.
@@ -59,6 +62,16 @@ type Config struct {
 	// DefaultLabelsEnabled are the labels exporter, job, instance and level of that exporter, each on unless it is
 	// false. If it is given at all, every record becomes what that exporter made of it.
 	DefaultLabelsEnabled map[string]bool `mapstructure:"default_labels_enabled"`
+}
+
+// ResendConfig is about lines that are to be sent again although Loki may have them: the answer was lost, or the process
+// ended before it came.
+type ResendConfig struct {
+	// Verify asks Loki first which of them it has, and sends the others only. Default: false, since it needs leave to read.
+	Verify bool `mapstructure:"verify"`
+	// QueryEndpoint is the whole URL of Loki's query_range API. Default: that of the server that Endpoint names, where
+	// Endpoint ends in /loki/api/v1/push.
+	QueryEndpoint string `mapstructure:"query_endpoint"`
 }
 
 // TenantConfig says whose logs they are, in a Loki with many tenants. At most one of Value, Attribute and MetadataKey is
@@ -164,6 +177,7 @@ func (c *Config) Validate() error {
 		validateEndpoint(c.ClientConfig.Endpoint),
 		c.validateClient(),
 		c.validateBatch(),
+		c.validateResend(),
 		c.validateEncoding(),
 		c.Tenant.validate(),
 		c.validateLabels(),
@@ -186,6 +200,44 @@ func validateEndpoint(endpoint string) error {
 		return fmt.Errorf("`endpoint` must be a URL like %s%s", defaultEndpoint, found)
 	case strings.Trim(u.Path, "/") == "":
 		return fmt.Errorf("`endpoint` must have the path of the push API, like %s%s", defaultEndpoint, found)
+	}
+	return nil
+}
+
+// Paths of Loki's API.
+const (
+	pushPath  = "/loki/api/v1/push"
+	queryPath = "/loki/api/v1/query_range"
+)
+
+// queryURL is where Loki is asked for lines. Empty: it is not to be asked, or not known where.
+func (c *Config) queryURL() string {
+	if !c.Resend.Verify || c.Resend.QueryEndpoint != "" {
+		return c.Resend.QueryEndpoint
+	}
+	u, err := url.Parse(c.ClientConfig.Endpoint)
+	if err != nil {
+		return ""
+	}
+	base, ok := strings.CutSuffix(u.Path, pushPath)
+	if !ok {
+		return ""
+	}
+	u.Path, u.RawPath, u.RawQuery = base+queryPath, "", ""
+	return u.String()
+}
+
+func (c *Config) validateResend() error {
+	switch {
+	case c.Resend.QueryEndpoint != "" && !c.Resend.Verify:
+		return errors.New("`resend::query_endpoint` needs `resend::verify` to be true")
+	case c.Resend.QueryEndpoint != "":
+		u, err := url.Parse(c.Resend.QueryEndpoint)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" {
+			return fmt.Errorf("`resend::query_endpoint` must be a URL like http://localhost:3100%s", queryPath)
+		}
+	case c.Resend.Verify && c.queryURL() == "":
+		return fmt.Errorf("`resend::query_endpoint` must be given with `resend::verify`, since `endpoint` does not end in %s", pushPath)
 	}
 	return nil
 }
@@ -318,6 +370,14 @@ func (c *StructuredMetadataConfig) validate() error {
 	if list := c.Mode == lokipush.MetadataList; list != (len(c.Attributes) > 0) {
 		return fmt.Errorf("`structured_metadata::attributes` must be given with `structured_metadata::mode` %q, and only then; the mode is %q",
 			lokipush.MetadataList, c.Mode)
+	}
+	return nil
+}
+
+// storageID is that of the storage extension in which the queue is. nil: it is in memory, or there is none.
+func (c *Config) storageID() *component.ID {
+	if queue := c.QueueConfig.Get(); queue != nil {
+		return queue.StorageID
 	}
 	return nil
 }

@@ -71,11 +71,7 @@ func (e *lokiExporter) Start(ctx context.Context, host component.Host) error {
 	}
 	e.http = httpClient
 	e.client = lokipush.NewClient(httpClient, e.config.ClientConfig.Endpoint, e.header, e.config.Encoding)
-	var storageID *component.ID
-	if queue := e.config.QueueConfig.Get(); queue != nil {
-		storageID = queue.StorageID
-	}
-	return e.lanes.start(ctx, host, e.set.ID, storageID, e.config.Tenant.Value)
+	return e.lanes.start(ctx, host, e.set.ID, e.config.storageID(), e.config.Tenant.Value)
 }
 
 // Shutdown implements component.Component.
@@ -209,8 +205,21 @@ func (e *lokiExporter) record(ctx context.Context, report *lokipush.Report) {
 	if report.DroppedMetadata > 0 {
 		e.metrics.ExporterLokiDroppedMetadata.Add(ctx, int64(report.DroppedMetadata), id)
 	}
+	e.recordResent(ctx, &report.Resent)
 	if report.Held > 0 {
 		e.metrics.ExporterLokiHeldBackSeconds.Add(ctx, report.Held.Seconds(), id)
+	}
+}
+
+func (e *lokiExporter) recordResent(ctx context.Context, resent *lokipush.Resent) {
+	if resent.Unasked > 0 {
+		e.set.Logger.Warn("Loki could not be asked which lines it has. They are sent again.",
+			zap.Int("lines", resent.Unasked), zap.Error(resent.Err))
+	}
+	for outcome, lines := range map[string]int{"found": resent.Found, "missing": resent.Missing, "unasked": resent.Unasked} {
+		if lines > 0 {
+			e.metrics.ExporterLokiResentLines.Add(ctx, int64(lines), e.withID(attribute.String("outcome", outcome)))
+		}
 	}
 }
 

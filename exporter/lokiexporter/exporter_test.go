@@ -270,13 +270,21 @@ func TestRequestEncoding(t *testing.T) {
 	again, err := encoding.Marshal(t.Context(), back)
 	require.NoError(t, err)
 	assert.Equal(t, data, again)
+	_, back, err = encoding.Unmarshal(markUnsure(bytes.Clone(data)))
+	require.NoError(t, err)
+	assert.True(t, back.(*request).batch.Unsure())
+	again, err = encoding.Marshal(t.Context(), back)
+	require.NoError(t, err)
+	assert.Equal(t, markUnsure(data), again)
+	assert.Equal(t, again, markUnsure(again))
 
 	f := func(data []byte, want string) {
 		t.Helper()
 		_, _, err := encoding.Unmarshal(data)
 		require.ErrorContains(t, err, want)
 	}
-	f(nil, "read a batch from the queue: it is empty")
+	f(nil, "nothing is stored at this place of the queue")
+	f([]byte{diskUnsure}, "read a batch from the queue: it is cut short")
 	f([]byte{9}, "read a batch from the queue: its format is 9, which is none of 1 and 2")
 	f(data[:len(data)-1], "read a batch from the queue: decompress")
 	assert.Len(t, unreadable, 3)

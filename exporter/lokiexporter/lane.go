@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 
+	"github.com/awsloki/awsloki/exporter/lokiexporter/internal/queuestorage"
 	"github.com/awsloki/awsloki/internal/lokipush"
 )
 
@@ -31,6 +32,9 @@ import (
 type lane struct {
 	helper exporter.Logs
 	sender *lokipush.Sender
+	// storageID is where the queue is on disk. nil: it is not.
+	storageID *component.ID
+	logger    *zap.Logger
 	// full says that it took nothing when it was last asked.
 	full atomic.Bool
 }
@@ -42,7 +46,11 @@ func (e *lokiExporter) newLane(ctx context.Context, tenant string) (*lane, error
 		set.Logger = set.Logger.With(zap.String("tenant", tenant))
 	}
 	// What was queued when there was no tenant yet is the present one's.
-	l := &lane{sender: lokipush.NewSender(e.client, cmp.Or(tenant, e.config.Tenant.Value), e.config.Strict)}
+	l := &lane{storageID: e.config.storageID(), logger: set.Logger, sender: lokipush.NewSender(e.client, lokipush.SenderOptions{
+		Tenant:   cmp.Or(tenant, e.config.Tenant.Value),
+		Strict:   e.config.Strict,
+		QueryURL: e.config.queryURL(),
+	})}
 	helper, err := xexporterhelper.NewLogsRequest(ctx, set, takeBatch,
 		func(ctx context.Context, r xexporterhelper.Request) error { return e.push(ctx, l.sender, r.(*request)) },
 		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
@@ -75,6 +83,9 @@ func laneID(id component.ID, tenant string) component.ID {
 }
 
 func (l *lane) start(ctx context.Context, host component.Host) error {
+	if l.storageID != nil {
+		host = queuestorage.Host(host, *l.storageID, markUnsure, l.logger)
+	}
 	return l.helper.Start(ctx, host)
 }
 

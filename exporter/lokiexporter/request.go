@@ -4,6 +4,7 @@
 package lokiexporter
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -68,7 +69,17 @@ const (
 	diskPlain = 1
 	// diskWithMetadata has the length of the client metadata, as a varint, and the metadata as JSON before the rest.
 	diskWithMetadata = 2
+	// diskUnsure says that Loki may have lines of it already. One of the others follows.
+	diskUnsure = 3
 )
+
+// markUnsure returns a request on disk as one of which Loki may have lines already.
+func markUnsure(data []byte) []byte {
+	if len(data) > 0 && data[0] == diskUnsure {
+		return data
+	}
+	return append([]byte{diskUnsure}, data...)
+}
 
 // Marshal implements exporterhelper.QueueBatchEncoding.
 func (e requestEncoding) Marshal(ctx context.Context, r xexporterhelper.Request) ([]byte, error) {
@@ -80,19 +91,27 @@ func (e requestEncoding) Marshal(ctx context.Context, r xexporterhelper.Request)
 			kept[key] = values
 		}
 	}
+	var data []byte
+	if batch.Unsure() {
+		data = append(data, diskUnsure)
+	}
 	if len(kept) == 0 {
-		return batch.AppendCompressed([]byte{diskPlain}), nil
+		return batch.AppendCompressed(append(data, diskPlain)), nil
 	}
 	text, err := json.Marshal(kept)
 	if err != nil {
 		return nil, fmt.Errorf("write the client metadata: %w", err)
 	}
-	data := binary.AppendUvarint([]byte{diskWithMetadata}, uint64(len(text)))
+	data = binary.AppendUvarint(append(data, diskWithMetadata), uint64(len(text)))
 	return batch.AppendCompressed(append(data, text...)), nil
 }
 
 // Unmarshal implements exporterhelper.QueueBatchEncoding.
 func (e requestEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper.Request, error) {
+	if len(data) == 0 {
+		// The queue counts a place for what it could not write. Its sender was told so.
+		return context.Background(), nil, errNotStored
+	}
 	ctx, batch, err := parseRequest(data)
 	if err != nil {
 		err = fmt.Errorf("read a batch from the queue: %w", err)
@@ -102,9 +121,12 @@ func (e requestEncoding) Unmarshal(data []byte) (context.Context, xexporterhelpe
 	return ctx, &request{batch: batch}, nil
 }
 
+var errNotStored = errors.New("nothing is stored at this place of the queue")
+
 func parseRequest(data []byte) (context.Context, *lokipush.Batch, error) {
+	data, unsure := bytes.CutPrefix(data, []byte{diskUnsure})
 	if len(data) == 0 {
-		return nil, nil, errors.New("it is empty")
+		return nil, nil, errors.New("it is cut short")
 	}
 	form, data := data[0], data[1:]
 	ctx := context.Background()
@@ -125,5 +147,8 @@ func parseRequest(data []byte) (context.Context, *lokipush.Batch, error) {
 		return nil, nil, fmt.Errorf("its format is %d, which is none of %d and %d", form, diskPlain, diskWithMetadata)
 	}
 	batch, err := lokipush.ParseCompressed(data)
+	if err == nil && unsure {
+		batch.SetUnsure()
+	}
 	return ctx, batch, err
 }

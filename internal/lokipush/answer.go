@@ -98,6 +98,12 @@ func (a answer) interpret(b *Batch) verdict {
 	}
 }
 
+// leavesOpen says whether Loki may have stored lines of a request of which this answer does not say what became of them:
+// the answer was lost, or a part of Loki failed where another may have succeeded (pkg/distributor/distributor.go, PushWithResolver).
+func (a answer) leavesOpen() bool {
+	return a.status == 0 && !a.unsent || a.err != nil && a.status != 0 || a.status >= 500 || a.status >= 200 && a.status < 300
+}
+
 // interpretPolicy is about streams that a policy of Loki's blocks. It has the others.
 func (a answer) interpretPolicy(b *Batch) verdict {
 	switch {

@@ -38,6 +38,8 @@ type run struct {
 	// oldest and newest are timestamps in nanoseconds. unordered says that the entries are not in the order of theirs.
 	oldest, newest int64
 	unordered      bool
+	// unsure says that Loki may have some of it already.
+	unsure bool
 }
 
 // Lines is the number of log lines.
@@ -145,6 +147,24 @@ func (r *run) note(nanos int64) {
 	r.unordered = r.unordered || nanos < r.newest
 	r.oldest = min(r.oldest, nanos)
 	r.newest = max(r.newest, nanos)
+}
+
+// SetUnsure notes that Loki may have some of the lines already. A Sender that can ask it does so before it sends them.
+func (b *Batch) SetUnsure() {
+	for i := range b.streams {
+		for j := range b.streams[i].runs {
+			b.streams[i].runs[j].unsure = true
+		}
+	}
+}
+
+// Unsure says whether Loki may have some of the lines already.
+func (b *Batch) Unsure() bool {
+	return slices.ContainsFunc(b.streams, func(s stream) bool { return s.unsure() })
+}
+
+func (s *stream) unsure() bool {
+	return slices.ContainsFunc(s.runs, func(r run) bool { return r.unsure })
 }
 
 // stream returns the index of the stream with the given labels, a new one if there is none yet.
@@ -268,6 +288,7 @@ func (p *partition) take(labels string, r run) (piece, rest run) {
 		return r, run{}
 	}
 	empty := len(p.current.streams) == 0
+	piece.unsure = r.unsure
 	n := 0
 	for e := range eachEntry(r.entries) {
 		next := run{entries: e.field, lines: 1}
@@ -280,7 +301,9 @@ func (p *partition) take(labels string, r run) (piece, rest run) {
 		n += len(e.field)
 	}
 	piece.entries = r.entries[:n:n]
-	return piece, run{r.entries[n:], r.lines - piece.lines, r.oldest, r.newest, r.unordered}
+	rest = r
+	rest.entries, rest.lines = r.entries[n:], r.lines-piece.lines
+	return piece, rest
 }
 
 // overhead is what a stream may cost in the current part besides its entries. The prefix that states its length counts

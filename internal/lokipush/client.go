@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -61,6 +62,8 @@ type answer struct {
 	retryAfter time.Duration
 	// err is what went wrong with the request, if anything did. The answer may have come all the same, in part.
 	err error
+	// unsent says that nothing was sent: there was no connection.
+	unsent bool
 	// bytes is the size of the request's body, compressed.
 	bytes int
 }
@@ -69,9 +72,20 @@ type answer struct {
 func (c *Client) push(ctx context.Context, tenantID string, b *Batch) answer {
 	// New memory each time: the transport may read the body even after it has returned.
 	body := c.body(b)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	req, err := c.request(ctx, http.MethodPost, c.url, tenantID, bytes.NewReader(body))
 	if err != nil {
-		return answer{err: fmt.Errorf("make the request: %w", err)}
+		return answer{err: err, unsent: true}
+	}
+	c.describe(req.Header)
+	a := c.do(req, maxText)
+	a.bytes = len(body)
+	return a
+}
+
+func (c *Client) request(ctx context.Context, method, to, tenantID string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, to, body)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
 	}
 	for name, values := range c.header {
 		req.Header[name] = values
@@ -79,19 +93,21 @@ func (c *Client) push(ctx context.Context, tenantID string, b *Batch) answer {
 	if tenantID != "" {
 		req.Header.Set(tenant.Header, tenantID)
 	}
-	c.describe(req.Header)
+	return req, nil
+}
 
+// do sends a request, and reads at most limit bytes of the answer's text.
+func (c *Client) do(req *http.Request, limit int64) answer {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		// The URL in the error may hold secrets.
 		if urlErr, ok := errors.AsType[*url.Error](err); ok {
 			err = urlErr.Err
 		}
-		return answer{bytes: len(body), err: fmt.Errorf("no answer from loki: %w", err)}
+		opErr, ok := errors.AsType[*net.OpError](err)
+		return answer{err: fmt.Errorf("no answer from loki: %w", err), unsent: ok && opErr.Op == "dial"}
 	}
-	a := readAnswer(resp)
-	a.bytes = len(body)
-	return a
+	return readAnswer(resp, limit)
 }
 
 func (c *Client) body(b *Batch) []byte {
@@ -119,9 +135,9 @@ const (
 	maxDrain = 64 << 10
 )
 
-func readAnswer(resp *http.Response) answer {
+func readAnswer(resp *http.Response, limit int64) answer {
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxText))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, limit))
 	if err == nil {
 		_, err = io.CopyN(io.Discard, resp.Body, maxDrain)
 	}

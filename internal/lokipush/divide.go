@@ -72,7 +72,7 @@ func (b *Batch) divideBy(belongs func(entry) bool) (in, out *Batch) {
 				if belongs(e) {
 					part = in
 				}
-				one := run{entries: e.field}
+				one := run{entries: e.field, unsure: r.unsure}
 				one.note(e.nanos)
 				part.append(b.streams[i].labels, one)
 			}
@@ -99,7 +99,7 @@ func (b *Batch) linesOf(labels string) int {
 func (b *Batch) withoutMetadata() (plain *Batch, dropped int) {
 	plain = new(Batch)
 	for i := range b.streams {
-		r := run{}
+		r := run{unsure: b.streams[i].unsure()}
 		for e := range b.streams[i].inOrder() {
 			line, metadata := e.parts()
 			for range eachPair(metadata) {

@@ -7,22 +7,35 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
 // Sender delivers the batches of one tenant. It is safe for concurrent use: what Loki says of one request holds back
 // the others.
 type Sender struct {
-	client *Client
-	tenant string
-	strict bool
-	gate   *gate
+	client  *Client
+	options SenderOptions
+	gate    *gate
+	// started is when it was made, and unasked how often in a row Loki could not be asked although it took requests.
+	started time.Time
+	unasked atomic.Int32
 }
 
-// NewSender returns a sender for a tenant, which is empty where Loki has only one. strict says to send each stream in a
-// request of its own: only then does an answer of Loki's say what became of all lines.
-func NewSender(client *Client, tenant string, strict bool) *Sender {
-	return &Sender{client: client, tenant: tenant, strict: strict, gate: newGate()}
+// SenderOptions says how to deliver.
+type SenderOptions struct {
+	// Tenant is whose lines they are, empty where Loki has only one tenant.
+	Tenant string
+	// Strict sends each stream in a request of its own: only then does an answer of Loki's say what became of all lines.
+	Strict bool
+	// QueryURL is Loki's query_range API, which is asked for the lines of a batch that Loki may have already, before
+	// they are sent. Empty: they are sent.
+	QueryURL string
+}
+
+// NewSender returns a sender for one tenant.
+func NewSender(client *Client, options SenderOptions) *Sender {
+	return &Sender{client: client, options: options, gate: newGate(), started: time.Now()}
 }
 
 // Close ends the waiting of Deliver calls, which then return what they have not sent. Requests that are under way are
@@ -60,12 +73,24 @@ type Report struct {
 	Divisions int
 	// Held is how long requests were held back by limits.
 	Held time.Duration
+	// Resent is lines that Loki may have had already.
+	Resent Resent
 	// DroppedMetadata is pairs of structured metadata that were left out because Loki takes none.
 	DroppedMetadata int
 }
 
 // Count is a number of lines, and the size of their entries and labels in Loki's wire format, uncompressed.
 type Count struct{ Lines, Bytes int }
+
+// Resent counts lines that Loki may have had already, where it was to be asked.
+type Resent struct {
+	// Found lines Loki had. They were not sent again, and are among the delivered.
+	Found int
+	// Missing lines it did not have, and Unasked lines are those of which it could not be asked. Both were sent again.
+	Missing, Unasked int
+	// Err says why it could not be asked.
+	Err error
+}
 
 // Refusal is lines that Loki refused for one reason. Err has Loki's words, and none of the lines.
 type Refusal struct {
@@ -103,6 +128,11 @@ func (s *Sender) Deliver(ctx context.Context, b *Batch) Report {
 	d := &delivery{Sender: s, pending: []*Batch{b}, full: map[string]bool{}}
 	for len(d.pending) > 0 {
 		piece := d.next()
+		piece, err := d.unknown(ctx, piece)
+		if err != nil {
+			d.giveBack(err, piece)
+			break
+		}
 		if piece.Lines() == 0 {
 			continue
 		}
@@ -132,7 +162,7 @@ func (d *delivery) next() *Batch {
 	if d.gate.plain() {
 		piece = d.strip(piece)
 	}
-	if len(piece.streams) > 1 && (d.strict || d.gate.alone()) {
+	if len(piece.streams) > 1 && (d.options.Strict || d.gate.alone()) {
 		streams := piece.byStream()
 		d.again(streams[1:]...)
 		piece = streams[0]
@@ -163,7 +193,7 @@ func (d *delivery) withoutFull(piece *Batch) *Batch {
 
 // send sends one piece and sorts it by Loki's answer. It returns false if there is no point in sending more now.
 func (d *delivery) send(ctx context.Context, piece *Batch) bool {
-	a := d.client.push(ctx, d.tenant, piece)
+	a := d.client.push(ctx, d.options.Tenant, piece)
 	d.report.Requests = append(d.report.Requests, Request{Status: a.status, Bytes: a.bytes})
 	v := a.interpret(piece)
 	if v.meaning != limited {
@@ -193,6 +223,12 @@ const maxRetryAfter = 5 * time.Minute
 
 func (d *delivery) later(piece *Batch, a *answer) {
 	d.report.RetryAfter = min(a.retryAfter, maxRetryAfter)
+	if a.leavesOpen() {
+		piece.SetUnsure()
+		if d.options.QueryURL != "" {
+			d.report.RetryAfter = max(d.report.RetryAfter, settle)
+		}
+	}
 	d.giveBack(a.error(), piece)
 }
 
@@ -281,6 +317,7 @@ func (d *delivery) again(pieces ...*Batch) { d.pending = slices.Concat(pieces, d
 func (d *delivery) block(piece *Batch, v verdict, a *answer) {
 	if v.some && len(piece.streams) > 1 {
 		d.gate.streamsHid()
+		piece.SetUnsure()
 		d.again(piece)
 		return
 	}
@@ -373,6 +410,7 @@ func (d *delivery) slowStream(piece *Batch, v verdict, a *answer) {
 	if len(piece.streams) > 1 {
 		d.gate.streamsHid()
 		d.report.Divisions++
+		piece.SetUnsure()
 		d.again(piece)
 		return
 	}

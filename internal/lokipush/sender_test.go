@@ -65,7 +65,7 @@ func (m *model) keep(request push.PushRequest) {
 }
 
 func (m *model) sender(strict bool) *Sender {
-	return NewSender(NewClient(&http.Client{Transport: m}, "http://loki/loki/api/v1/push", nil, Protobuf), "team-1", strict)
+	return NewSender(NewClient(&http.Client{Transport: m}, "http://loki/loki/api/v1/push", nil, Protobuf), SenderOptions{Tenant: "team-1", Strict: strict})
 }
 
 func pushedLines(request push.PushRequest) (lines []string) {
@@ -328,7 +328,7 @@ func TestDeliverAnswerCutShort(t *testing.T) {
 		_, _ = io.WriteString(w, "3 errors like: entry for stream 'x' has timestamp too old: y; 2 errors like: entry for st")
 	}))
 	defer server.Close()
-	sender := NewSender(NewClient(server.Client(), server.URL, nil, Protobuf), "", false)
+	sender := NewSender(NewClient(server.Client(), server.URL, nil, Protobuf), SenderOptions{})
 	report := sender.Deliver(t.Context(), streamsOf(1, 10, 0))
 	assert.Zero(t, report.Delivered)
 	assert.Empty(t, report.Refused)
@@ -357,7 +357,7 @@ func TestDeliverRetryAfter(t *testing.T) {
 			w.Header().Set("Retry-After", header)
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}))
-		sender := NewSender(NewClient(server.Client(), server.URL, nil, Protobuf), "", false)
+		sender := NewSender(NewClient(server.Client(), server.URL, nil, Protobuf), SenderOptions{})
 		assert.Equal(t, want, sender.Deliver(t.Context(), streamsOf(1, 1, 0)).RetryAfter)
 		server.Close()
 	}

@@ -70,7 +70,7 @@ func NewClient(cfg *config.Config, transport http.RoundTripper, policy delivery.
 	c := &Client{
 		settings: cfg.Loki,
 		url:      cfg.WriteAddress.String(),
-		sender:   lokipush.NewSender(lokipush.NewClient(client, cfg.WriteAddress.String(), header, lokipush.Protobuf), cfg.TenantID, false),
+		sender:   lokipush.NewSender(lokipush.NewClient(client, cfg.WriteAddress.String(), header, lokipush.Protobuf), lokipush.SenderOptions{Tenant: cfg.TenantID}),
 		policy:   policy,
 		open:     open,
 		logger:   logger,

@@ -35,6 +35,7 @@ type TelemetryBuilder struct {
 	ExporterLokiRefusedLines      metric.Int64Counter
 	ExporterLokiRequestBytes      metric.Int64Counter
 	ExporterLokiRequests          metric.Int64Counter
+	ExporterLokiResentLines       metric.Int64Counter
 	ExporterLokiTruncatedLines    metric.Int64Counter
 	ExporterLokiUnreadableBatches metric.Int64Counter
 }
@@ -120,6 +121,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_exporter_loki_requests",
 		metric.WithDescription("Number of requests that were sent to Loki. [Alpha]"),
 		metric.WithUnit("{request}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterLokiResentLines, err = builder.meter.Int64Counter(
+		"otelcol_exporter_loki_resent_lines",
+		metric.WithDescription("Number of lines that Loki may have had already when they were to be sent again. It had those that were found, which are not sent; it did not have those that were missing; of those unasked it could not be asked. Only with resend::verify. [Alpha]"),
+		metric.WithUnit("{line}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterLokiTruncatedLines, err = builder.meter.Int64Counter(

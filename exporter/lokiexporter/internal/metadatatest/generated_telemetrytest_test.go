@@ -28,6 +28,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ExporterLokiRefusedLines.Add(context.Background(), 1)
 	tb.ExporterLokiRequestBytes.Add(context.Background(), 1)
 	tb.ExporterLokiRequests.Add(context.Background(), 1)
+	tb.ExporterLokiResentLines.Add(context.Background(), 1)
 	tb.ExporterLokiTruncatedLines.Add(context.Background(), 1)
 	tb.ExporterLokiUnreadableBatches.Add(context.Background(), 1)
 	AssertEqualExporterLokiDeliveredBytes(t, testTel,
@@ -55,6 +56,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterLokiRequests(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterLokiResentLines(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterLokiTruncatedLines(t, testTel,
