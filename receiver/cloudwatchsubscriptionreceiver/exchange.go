@@ -15,13 +15,13 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/awsloki/awsloki/internal/awslogs"
+	"github.com/awsloki/awsloki/internal/clientmetadata"
 	"github.com/awsloki/awsloki/internal/decompress"
 	"github.com/awsloki/awsloki/internal/tenant"
 	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/budget"
@@ -144,15 +144,7 @@ func withTenant(ctx context.Context, tenantID string) context.Context {
 	if tenantID == "" {
 		return ctx
 	}
-	info := client.FromContext(ctx)
-	data := map[string][]string{tenant.Header: {tenantID}}
-	for key := range info.Metadata.Keys() {
-		if !strings.EqualFold(key, tenant.Header) {
-			data[key] = info.Metadata.Get(key)
-		}
-	}
-	info.Metadata = client.NewMetadata(data)
-	return client.NewContext(ctx, info)
+	return clientmetadata.With(ctx, tenant.Header, tenantID)
 }
 
 // options are what the request says of its payload besides the bytes.
