@@ -121,12 +121,13 @@ func (q *querier) ask(ctx context.Context, first, last int64, limit int) (lines 
 	req.Header.Set("Cache-Control", "no-cache")
 	a := q.client.do(req, maxAnswer)
 	switch {
+	case a.status >= http.StatusInternalServerError && containsAny(a.text, sizeTexts), len(a.text) == maxAnswer:
+		// As good as full: there are too many others, or they are too long.
+		return limit, nil
 	case a.err != nil || a.status >= http.StatusInternalServerError || a.status == http.StatusTooManyRequests:
 		return 0, &queryError{err: a.error(), temporary: true}
 	case a.status != http.StatusOK:
 		return 0, &queryError{err: a.error()}
-	case len(a.text) == maxAnswer:
-		return limit, nil
 	}
 	lines, err = q.note(a.text)
 	if err != nil {
