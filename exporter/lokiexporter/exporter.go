@@ -24,6 +24,7 @@ import (
 
 	"github.com/awsloki/awsloki/exporter/lokiexporter/internal/metadata"
 	"github.com/awsloki/awsloki/internal/lokipush"
+	"github.com/awsloki/awsloki/internal/redelivery"
 	"github.com/awsloki/awsloki/internal/tenant"
 )
 
@@ -91,6 +92,11 @@ func (e *lokiExporter) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 		return consumererror.NewPermanent(err)
 	}
 	encoded := e.encoder.Encode(ld)
+	if redelivery.Marked(ctx) {
+		for _, part := range encoded.Parts {
+			part.Batch.SetUnsure()
+		}
+	}
 	parts, refused, err := e.route(ctx, encoded.Parts, fallback)
 	if err != nil {
 		return err
