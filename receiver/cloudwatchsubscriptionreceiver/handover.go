@@ -13,15 +13,17 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/awsloki/awsloki/internal/awslogs"
+	"github.com/awsloki/awsloki/internal/redelivery"
 	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/dedup"
 )
 
 // handOver hands on what is in a batch, except for documents that were acknowledged before. It returns nil when the
-// pipeline has all of it, and else took nothing. Documents are recorded only once the pipeline has them.
+// pipeline has all of it, and else took nothing. Documents are recorded as begun before the pipeline gets them, and as
+// acknowledged only once it has them.
 func (x *exchange) handOver(batch *awslogs.Batch) error {
 	r := x.receiver
 	if r.dedup == nil {
-		return x.consumeBatch(batch, func(int) bool { return false })
+		return x.consumeBatch(x.ctx, batch, func(int) bool { return false })
 	}
 	claim, err := r.dedup.Claim(x.ctx, x.keys(batch))
 	if err != nil {
@@ -29,18 +31,29 @@ func (x *exchange) handOver(batch *awslogs.Batch) error {
 		return err
 	}
 	defer claim.Release()
-	if err := x.consumeBatch(batch, claim.Repeated); err != nil {
+	x.begin(claim)
+	ctx := x.ctx
+	for i := range batch.Documents {
+		if claim.Uncertain(i) {
+			ctx = redelivery.Mark(ctx)
+			break
+		}
+	}
+	if err := x.consumeBatch(ctx, batch, claim.Repeated); err != nil {
 		return err
 	}
-	// Also when the sender has gone by now: the pipeline has the records.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), commitTimeout)
-	defer cancel()
-	claim.Commit(ctx)
+	claim.Commit(x.ctx)
 	return nil
 }
 
-// commitTimeout is how long an answer waits for the storage. What is not written by then is remembered in memory.
-const commitTimeout = 5 * time.Second
+// beginTimeout is how long a request waits for the storage. What is not written by then is handed on all the same.
+const beginTimeout = 5 * time.Second
+
+func (x *exchange) begin(claim *dedup.Claim) {
+	ctx, cancel := context.WithTimeout(x.ctx, beginTimeout)
+	defer cancel()
+	claim.Begin(ctx)
+}
 
 // keys are what the documents are remembered by: their ids, for each tenant apart.
 func (x *exchange) keys(batch *awslogs.Batch) []dedup.Key {
@@ -55,7 +68,7 @@ func (x *exchange) keys(batch *awslogs.Batch) []dedup.Key {
 }
 
 // consumeBatch hands on the documents that are no repeats, and counts all.
-func (x *exchange) consumeBatch(batch *awslogs.Batch, repeated func(document int) bool) error {
+func (x *exchange) consumeBatch(ctx context.Context, batch *awslogs.Batch, repeated func(document int) bool) error {
 	var fresh, repeats tally
 	for i, document := range batch.Documents {
 		if repeated(i) {
@@ -67,7 +80,7 @@ func (x *exchange) consumeBatch(batch *awslogs.Batch, repeated func(document int
 	if repeats.documents > 0 {
 		batch.Drop(repeated)
 	}
-	err := x.consume(batch.Logs)
+	err := x.consume(ctx, batch.Logs)
 	switch {
 	case err == nil:
 		x.count(outcomeAccepted, fresh)
@@ -83,12 +96,12 @@ func (x *exchange) consumeBatch(batch *awslogs.Batch, repeated func(document int
 }
 
 // consume hands records on. Control messages and empty batches have none.
-func (x *exchange) consume(logs plog.Logs) error {
+func (x *exchange) consume(ctx context.Context, logs plog.Logs) error {
 	records := logs.LogRecordCount()
 	if records == 0 {
 		return nil
 	}
-	ctx := x.receiver.obsreport.StartLogsOp(x.ctx)
+	ctx = x.receiver.obsreport.StartLogsOp(ctx)
 	err := x.receiver.next.ConsumeLogs(ctx, logs)
 	x.receiver.obsreport.EndLogsOp(ctx, x.arrived.input.name, records, err)
 	if err != nil {

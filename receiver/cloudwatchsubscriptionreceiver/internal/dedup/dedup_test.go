@@ -34,23 +34,57 @@ func claim(tb testing.TB, s *Store, keys ...Key) *Claim {
 	return c
 }
 
+// commit claims keys and commits them, and returns when that is written.
 func commit(tb testing.TB, s *Store, keys ...Key) {
 	tb.Helper()
 	claim(tb, s, keys...).Commit(tb.Context())
+	written(s)
+}
+
+// begin claims keys and begins them.
+func begin(tb testing.TB, s *Store, keys ...Key) *Claim {
+	tb.Helper()
+	c := claim(tb, s, keys...)
+	c.Begin(tb.Context())
+	return c
+}
+
+// written returns when nothing is being written.
+func written(s *Store) {
+	if s.disk == nil {
+		return
+	}
+	s.mu.Lock()
+	idle := s.disk.idle
+	s.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
 }
 
 // known returns those of keys that are acknowledged.
 func known(tb testing.TB, s *Store, keys ...Key) []Key {
 	tb.Helper()
+	return those(tb, s, (*Claim).Repeated, keys)
+}
+
+// uncertain returns those of keys that are.
+func uncertain(tb testing.TB, s *Store, keys ...Key) []Key {
+	tb.Helper()
+	return those(tb, s, (*Claim).Uncertain, keys)
+}
+
+func those(tb testing.TB, s *Store, is func(c *Claim, i int) bool, keys []Key) []Key {
+	tb.Helper()
 	c := claim(tb, s, keys...)
 	defer c.Release()
-	var repeated []Key
+	var found []Key
 	for i, key := range keys {
-		if c.Repeated(i) {
-			repeated = append(repeated, key)
+		if is(c, i) {
+			found = append(found, key)
 		}
 	}
-	return repeated
+	return found
 }
 
 func repeats(c *Claim) []bool {
@@ -231,6 +265,9 @@ func TestConcurrent(t *testing.T) {
 							if !c.Repeated(i) {
 								holders[key].Add(-1)
 							}
+						}
+						if len(of)%2 == 0 {
+							c.Begin(t.Context())
 						}
 						if committed {
 							c.Commit(t.Context())

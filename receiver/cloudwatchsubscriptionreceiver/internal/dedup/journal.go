@@ -18,13 +18,17 @@ import (
 //
 //	chunk_<number of the chunk, 16 hexadecimal digits>:
 //	    how many acks at the start of the chunk were forgotten before it was written (1 byte)
-//	    the others: key (16 bytes), time in nanoseconds since 1970 (8 bytes), all zero for a gap
+//	    the others: key (16 bytes), time in nanoseconds since 1970 (8 bytes), all zero for a gap. The highest bit of the time
+//	    is set if the key is begun only
 //	chunks:
 //	    version (1 byte), number of the first chunk (8 bytes), number after the last one (8 bytes)
 //
 // Numbers are big endian. Every Batch is one transaction and leaves all of this as it should be: it writes the chunks that
-// have new acks, the last of which may be written again when there are more, deletes chunks of which all is forgotten, and
-// writes which chunks there are.
+// have new acks, the last of which may be written again when there are more, and those of which an ack changed, deletes
+// chunks of which all is forgotten, and writes which chunks there are.
+//
+// Versions before the first release knew no keys that are begun only. What they wrote is read as it was meant; to them such
+// a key is one of long before the window, and forgotten.
 type journal struct {
 	client storage.Client
 	logger *zap.Logger
@@ -33,6 +37,11 @@ type journal struct {
 	// could not be. idle is closed when the goroutine that writes ends. nil: there is none. Both are guarded by the
 	// store's mutex.
 	round, idle chan struct{}
+
+	// changed has the chunks that have to be written, or written again, since an ack in them changed: no more than those of
+	// claims that were begun or ended since the last round, or since the storage fails, as far as they are not forgotten.
+	// Guarded by the store's mutex.
+	changed chunks
 
 	// first is the number of the first chunk that may be in storage, and written the number before which all acks are
 	// there. After loading they are the writing goroutine's, of which there is one at a time.
@@ -48,8 +57,11 @@ const (
 	chunkSize = 128
 	ackBytes  = len(Key{}) + 8
 
-	// In one Batch, so many chunks are read, written and deleted at most.
-	readAtOnce, writeAtOnce, deleteAtOnce = 256, 64, 1024
+	// begunBit is of the time. No time needs it until 2262.
+	begunBit = 1 << 63
+
+	// In one Batch, so many chunks are read, written for their new acks, for those that changed, and deleted at most.
+	readAtOnce, writeAtOnce, rewriteAtOnce, deleteAtOnce = 256, 64, 64, 1024
 	// A ring has fewer chunks than maxChunks, and no numbers come near maxChunk.
 	maxChunks = maxSlots/chunkSize + deleteAtOnce
 	maxChunk  = 1 << 48
@@ -59,19 +71,50 @@ var errDamaged = errors.New("damaged, or of another version")
 
 func chunkKey(chunk uint64) string { return fmt.Sprintf("chunk_%016x", chunk) }
 
+// chunks is a set of the numbers of chunks.
+type chunks map[uint64]struct{}
+
+func (c *chunks) add(chunk uint64) {
+	if *c == nil {
+		*c = chunks{}
+	}
+	(*c)[chunk] = struct{}{}
+}
+
+// change notes that the ack of this number changed. The store's mutex is held.
+func (j *journal) change(number uint64) { j.changed.add(number / chunkSize) }
+
 // batch is what is to be written at once, and the journal's state after it.
 type batch struct {
 	ops            []*storage.Operation
 	first, written uint64
+	// changed are those of the changed chunks that are written by then.
+	changed []uint64
 }
 
-// plan says what to write next. There is something, and now is the same time by both clocks.
-func (j *journal) plan(r *ring, wall time.Time, now time.Duration) batch {
+// plan says what to write next: new acks, if there are any, and some of the changed chunks, of which it takes out those that
+// are forgotten. now is the same time by both clocks.
+func (j *journal) plan(r *ring, changed chunks, wall time.Time, now time.Duration) batch {
 	from := max(j.written, r.first) / chunkSize
 	next := min((r.next-1)/chunkSize+1, from+writeAtOnce)
 	b := batch{written: min(next*chunkSize, r.next)}
 	for chunk := from; chunk < next; chunk++ {
 		b.ops = append(b.ops, storage.SetOperation(chunkKey(chunk), encodeChunk(r, chunk, wall, now)))
+	}
+	rewritten := 0
+	for chunk := range changed {
+		switch {
+		case chunk < r.first/chunkSize:
+			delete(changed, chunk)
+		case chunk >= next:
+			// Has new acks as well, and comes with the next Batch.
+		case chunk >= from:
+			b.changed = append(b.changed, chunk)
+		case rewritten < rewriteAtOnce:
+			rewritten++
+			b.ops = append(b.ops, storage.SetOperation(chunkKey(chunk), encodeChunk(r, chunk, wall, now)))
+			b.changed = append(b.changed, chunk)
+		}
 	}
 	b.first = min(r.first/chunkSize, j.first+deleteAtOnce)
 	for chunk := j.first; chunk < b.first; chunk++ {
@@ -114,7 +157,10 @@ func encodeChunk(r *ring, chunk uint64, wall time.Time, now time.Duration) []byt
 		a := r.ack(number)
 		var at uint64
 		if !a.key.isZero() {
-			at = uint64(wall.Add(a.at - now).UnixNano())
+			at = uint64(max(wall.Add(a.mark.at()-now).UnixNano(), 0))
+			if a.mark.state() == begun {
+				at |= begunBit
+			}
 		}
 		data = append(data, a.key[:]...)
 		data = binary.BigEndian.AppendUint64(data, at)
@@ -180,11 +226,14 @@ func decodeChunk(r *ring, chunk uint64, data []byte, wall time.Time) (end uint64
 	}
 	number := start + uint64(data[0])
 	for data = data[1:]; len(data) > 0; data = data[ackBytes:] {
-		key := Key(data)
-		age := wall.Sub(time.Unix(0, int64(binary.BigEndian.Uint64(data[len(key):]))))
+		key, at, known := Key(data), binary.BigEndian.Uint64(data[len(Key{}):]), acknowledged
+		if at&begunBit != 0 {
+			at, known = at&^begunBit, begun
+		}
+		age := wall.Sub(time.Unix(0, int64(at)))
 		if !key.isZero() && age <= r.window && age >= -r.window {
 			r.skipTo(number)
-			r.push(ack{key, -max(age, 0)})
+			r.push(ack{key, markOf(-max(age, 0), known)})
 		}
 		number++
 	}

@@ -48,9 +48,14 @@ type run struct {
 	keys       int
 
 	start  time.Time
-	acks   []ack // all there ever were
+	acks   []acknowledgement // all there ever were
 	held   map[Key]bool
 	claims []*Claim
+}
+
+type acknowledgement struct {
+	key Key
+	at  time.Duration
 }
 
 func newRun(t *testing.T, random *rand.Rand, maxEntries, keys int, restarts bool) *run {
@@ -113,7 +118,7 @@ func (r *run) key() Key {
 func (r *run) isKnown(key Key) bool {
 	now := time.Since(r.start)
 	newest := r.acks[max(0, len(r.acks)-r.maxEntries):]
-	return slices.ContainsFunc(newest, func(a ack) bool { return a.key == key && now-a.at <= window })
+	return slices.ContainsFunc(newest, func(a acknowledgement) bool { return a.key == key && now-a.at <= window })
 }
 
 func (r *run) end() {
@@ -130,11 +135,12 @@ func (r *run) end() {
 		}
 		delete(r.held, key)
 		if isCommitted {
-			r.acks = append(r.acks, ack{key, time.Since(r.start)})
+			r.acks = append(r.acks, acknowledgement{key, time.Since(r.start)})
 		}
 	}
 	if isCommitted {
 		c.Commit(r.t.Context())
+		synctest.Wait() // until it is written
 	} else {
 		c.Release()
 	}

@@ -9,15 +9,48 @@ import (
 	"time"
 )
 
-// ack says when a key was acknowledged, in time since the store began. One of the zero key is a gap, which is forgotten in
-// its turn like any other.
+// state is what is known of a key.
+type state uint8
+
+const (
+	unknown state = iota
+	begun
+	acknowledged
+)
+
+// ack says when a key was acknowledged, or begun. One of the zero key is a gap, which is forgotten in its turn like any
+// other.
 type ack struct {
-	key Key
-	at  time.Duration
+	key  Key
+	mark mark
+}
+
+// mark is a time since the store began, and whether the key is begun only. It takes no more memory than the time alone,
+// which is within maxTime of the store's beginning.
+type mark int64
+
+const maxTime = time.Duration(math.MaxInt64 / 2)
+
+func markOf(at time.Duration, s state) mark {
+	m := mark(at) << 1
+	if s == begun {
+		m |= 1
+	}
+	return m
+}
+
+func (m mark) at() time.Duration { return time.Duration(m >> 1) }
+
+func (m mark) state() state {
+	if m&1 != 0 {
+		return begun
+	}
+	return acknowledged
 }
 
 // ring holds the newest acks, the oldest of which is forgotten first. Every ack has a number, which it keeps: those from
-// first up to next are in the ring. A key may be there several times, if it came again after the window; the newest counts.
+// first up to next are in the ring. A key may be there several times, if it came again after the window, or was begun by
+// several lives of the process; the newest counts.
 //
 // A map of Go's would find the keys as well, but grows to twice its size as keys come and go: a million of them took it 112
 // bytes each, besides those of the acks.
@@ -28,6 +61,9 @@ type ring struct {
 	// acks has the ack of a number in the slot that is the number's remainder. It grows with use.
 	acks        []ack
 	first, next uint64
+	// free has the numbers of gaps that attempts left which failed, for the next ones: it is the newest acks that are
+	// begun, and those that fail are not to take the place of keys that are acknowledged.
+	free []uint64
 
 	// newest has a list of slots for every bucket of keys, newest first: the first slot of each, and older has the slot
 	// that follows a slot. Both count slots from 1, for 0 ends a list.
@@ -42,34 +78,74 @@ const (
 )
 
 func newRing(window time.Duration, maxEntries int) ring {
-	return ring{window: window, max: uint64(min(max(maxEntries, 1), maxSlots)), seed: maphash.MakeSeed()}
+	return ring{window: min(window, maxTime), max: uint64(min(max(maxEntries, 1), maxSlots)), seed: maphash.MakeSeed()}
 }
 
-// has says whether the key was acknowledged within the window.
-func (r *ring) has(key Key, now time.Duration) bool {
+// find says what is known of the key within the window.
+func (r *ring) find(key Key, now time.Duration) state {
 	if r.first == r.next {
-		return false
+		return unknown
 	}
 	for slot := r.newest[r.bucket(key)]; slot != 0; slot = r.older[slot-1] {
-		if found := &r.acks[slot-1]; found.key == key {
-			return r.isWithin(found, now)
+		if found := &r.acks[slot-1]; found.key == key && r.isWithin(found, now) {
+			return found.mark.state()
 		}
 	}
-	return false
+	return unknown
 }
 
-func (r *ring) isWithin(a *ack, now time.Duration) bool { return now-a.at <= r.window }
+func (r *ring) isWithin(a *ack, now time.Duration) bool { return now-a.mark.at() <= r.window }
 
-// add records that the key is acknowledged now. It forgets two old acks at most: who comes after a pause is not to wait
-// until all that came before it is forgotten.
-func (r *ring) add(key Key, now time.Duration) {
+// add records that the key is acknowledged now.
+func (r *ring) add(key Key, now time.Duration) { r.put(ack{key, markOf(now, acknowledged)}, now) }
+
+// begin records that the key is begun now, and returns the number under which it is.
+func (r *ring) begin(key Key, now time.Duration) (number uint64) {
+	a := ack{key, markOf(now, begun)}
+	for len(r.free) > 0 {
+		last := len(r.free) - 1
+		number, r.free = r.free[last], r.free[:last]
+		// What is in the older half would be forgotten too soon.
+		if number >= r.first+(r.next-r.first)/2 {
+			*r.ack(number) = a
+			r.link(number)
+			return number
+		}
+	}
+	r.put(a, now)
+	return r.next - 1
+}
+
+// acknowledge records that what was begun under this number is acknowledged now. It returns false if that is forgotten.
+func (r *ring) acknowledge(number uint64, now time.Duration) bool {
+	if number < r.first {
+		return false
+	}
+	r.ack(number).mark = markOf(now, acknowledged)
+	return true
+}
+
+// withdraw makes a gap of what was begun under this number. It returns false if that is forgotten.
+func (r *ring) withdraw(number uint64) bool {
+	if number < r.first {
+		return false
+	}
+	r.unlink(number)
+	*r.ack(number) = ack{}
+	r.free = append(r.free, number)
+	return true
+}
+
+// put gives an ack the next number. It forgets two old acks at most: who comes after a pause is not to wait until all that
+// came before it is forgotten.
+func (r *ring) put(a ack, now time.Duration) {
 	for range 2 {
 		if r.first == r.next || r.isWithin(r.ack(r.first), now) {
 			break
 		}
 		r.forget()
 	}
-	r.push(ack{key, now})
+	r.push(a)
 }
 
 // skipTo gives the next ack this number, if it is not yet beyond it, with gaps up to there. Whoever calls it sees to it
@@ -110,7 +186,7 @@ func (r *ring) bucket(key Key) uint64 {
 	return maphash.Bytes(r.seed, key[:]) & uint64(len(r.newest)-1)
 }
 
-// link has the ack of this number found. All others in the ring are older.
+// link has the ack of this number found, before all others.
 func (r *ring) link(number uint64) {
 	slot := r.slot(number)
 	if r.acks[slot].key.isZero() {
@@ -120,7 +196,7 @@ func (r *ring) link(number uint64) {
 	r.older[slot], *head = *head, uint32(slot)+1
 }
 
-// unlink has the ack of this number no longer found. It is the oldest in the ring, and therefore the last of its list.
+// unlink has the ack of this number no longer found.
 func (r *ring) unlink(number uint64) {
 	slot := r.slot(number)
 	if r.acks[slot].key.isZero() {
@@ -130,7 +206,7 @@ func (r *ring) unlink(number uint64) {
 	for *link != uint32(slot)+1 {
 		link = &r.older[*link-1]
 	}
-	*link = 0
+	*link = r.older[slot]
 }
 
 // grow doubles the slots, as far as they may.

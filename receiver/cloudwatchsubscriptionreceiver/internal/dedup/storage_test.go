@@ -97,6 +97,18 @@ func (c *fakeClient) fail(err error) {
 	c.err = err
 }
 
+// letThrough has all Batches written that wait for it, and those that follow them. The test is in a bubble.
+func (c *fakeClient) letThrough() {
+	for synctest.Wait(); ; synctest.Wait() {
+		select {
+		case <-c.began:
+			c.done <- struct{}{}
+		default:
+			return
+		}
+	}
+}
+
 func open(tb testing.TB, client storage.Client, maxEntries int) *Store {
 	tb.Helper()
 	s, err := Open(tb.Context(), window, maxEntries, client, zap.NewNop())
@@ -264,83 +276,6 @@ func TestClockSetBackBetweenRuns(t *testing.T) {
 	})
 }
 
-// Whatever the collector dies after, what was committed before is there, and nothing that was not.
-func TestCrash(t *testing.T) {
-	const committers, rounds, maxEntries = 8, 25, 100_000
-	client := newFakeClient()
-	var snapshots []map[string][]byte
-	client.after = func(data map[string][]byte) { snapshots = append(snapshots, maps.Clone(data)) }
-	s := open(t, client, maxEntries)
-
-	type life struct {
-		keys        []Key
-		began, done int64 // how many Batches there were before the Commit, and when it returned; -1: released
-	}
-	lives := make([][]life, committers)
-	var wait sync.WaitGroup
-	for c := range committers {
-		wait.Go(func() {
-			for round := range rounds {
-				first := (c*rounds + round) * 40
-				l := life{keys: keysOf(first, first+1+(c*7+round)%40)}
-				claim, err := s.Claim(t.Context(), l.keys)
-				if !assert.NoError(t, err) {
-					return
-				}
-				l.began, l.done = client.batches.Load(), -1
-				if round%5 == 4 {
-					claim.Release()
-				} else {
-					claim.Commit(t.Context())
-					l.done = client.batches.Load()
-				}
-				lives[c] = append(lives[c], l)
-			}
-		})
-	}
-	wait.Wait()
-	require.NoError(t, s.Close(t.Context()))
-	require.NotEmpty(t, snapshots)
-
-	for i, snapshot := range snapshots {
-		after := int64(i + 1) // so many Batches
-		s := open(t, &fakeClient{data: snapshot}, maxEntries)
-		for _, of := range lives {
-			for _, l := range of {
-				there := known(t, s, l.keys...)
-				switch {
-				case l.done < 0 || l.began >= after:
-					require.Empty(t, there)
-				case l.done <= after:
-					require.Equal(t, l.keys, there)
-				}
-			}
-		}
-	}
-}
-
-// Crashes when keys come and go: nothing is left behind, and every number of keys is loaded as it should be.
-func TestCrashWhileForgetting(t *testing.T) {
-	const maxEntries = 200
-	client := newFakeClient()
-	s := open(t, client, maxEntries)
-	var total int
-	for step := range 150 {
-		keys := 1 + step*step%150
-		fill(t, s, keys, keysOf(total, total+keys)...)
-		total += keys
-		restarted := open(t, &fakeClient{data: maps.Clone(client.data)}, maxEntries)
-		oldest := max(0, total-maxEntries)
-		require.Equal(t, keysOf(oldest, total), known(t, restarted, keysOf(oldest, total)...))
-		require.Empty(t, known(t, restarted, keysOf(0, oldest)...))
-		require.LessOrEqual(t, len(client.data), maxEntries/chunkSize+3)
-		if step%10 == 9 {
-			require.NoError(t, s.Close(t.Context()))
-			s = open(t, client, maxEntries)
-		}
-	}
-}
-
 // Those that come while the disk is busy are written together.
 func TestGroupCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -349,11 +284,11 @@ func TestGroupCommit(t *testing.T) {
 		client.began, client.done = make(chan struct{}), make(chan struct{})
 		var returned atomic.Int64
 		start := func(i int) {
-			claim, err := s.Claim(t.Context(), keysOf(i, i+1))
-			require.NoError(t, err)
+			c := claim(t, s, keyOf(i))
 			go func() {
-				claim.Commit(t.Context())
+				c.Begin(t.Context())
 				returned.Add(1)
+				c.Commit(t.Context())
 			}()
 			synctest.Wait()
 		}
@@ -362,33 +297,36 @@ func TestGroupCommit(t *testing.T) {
 		for i := 1; i < 50; i++ {
 			start(i)
 		}
-		assert.Len(t, known(t, s, keysOf(0, 50)...), 50, "before they are written")
+		assert.Zero(t, returned.Load())
 		client.done <- struct{}{}
 		<-client.began
 		synctest.Wait()
 		assert.EqualValues(t, 1, returned.Load())
+		assert.Equal(t, keysOf(0, 1), known(t, s, keyOf(0)), "before that is written")
 		client.done <- struct{}{}
 		synctest.Wait()
 		assert.EqualValues(t, 50, returned.Load())
 		assert.EqualValues(t, 2, client.batches.Load())
+		client.letThrough()
+		assert.LessOrEqual(t, client.batches.Load(), int64(4), "that of the first, and of the others")
+		client.began = nil
+		assert.Len(t, known(t, open(t, client, 1000), keysOf(0, 50)...), 50)
 	})
 }
 
-func TestCommitEndsWithContext(t *testing.T) {
+func TestBeginEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newFakeClient()
 		s := open(t, client, 1000)
 		client.began, client.done = make(chan struct{}), make(chan struct{})
 		for i := range 2 { // one has the writing begin, one waits for it to end
-			claim, err := s.Claim(t.Context(), keysOf(i, i+1))
-			require.NoError(t, err)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			began := time.Now()
 			if i == 0 {
 				go func() { <-client.began }()
 			}
-			claim.Commit(ctx)
+			claim(t, s, keyOf(i)).Begin(ctx)
 			assert.Equal(t, time.Second, time.Since(began))
 		}
 
@@ -402,7 +340,7 @@ func TestCommitEndsWithContext(t *testing.T) {
 		require.NoError(t, s.Close(ctx), "which waits for both")
 		client.began = nil
 		s = open(t, client, 1000)
-		assert.Len(t, known(t, s, keysOf(0, 2)...), 2)
+		assert.Len(t, uncertain(t, s, keysOf(0, 2)...), 2)
 	})
 }
 
@@ -411,9 +349,7 @@ func TestClose(t *testing.T) {
 		client := newFakeClient()
 		s := open(t, client, 1000)
 		client.began, client.done = make(chan struct{}), make(chan struct{})
-		claim, err := s.Claim(t.Context(), keysOf(0, 1))
-		require.NoError(t, err)
-		go claim.Commit(t.Context())
+		claim(t, s, keyOf(0)).Commit(t.Context())
 		<-client.began
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -425,10 +361,27 @@ func TestClose(t *testing.T) {
 		client.done <- struct{}{}
 		synctest.Wait()
 
-		commit(t, s, keyOf(1))
+		begin(t, s, keyOf(1)).Commit(t.Context())
 		assert.Len(t, known(t, s, keysOf(0, 2)...), 2, "in memory")
 		assert.EqualValues(t, 1, client.batches.Load())
 	})
+}
+
+// What nobody asked to be written, and what could not be.
+func TestCloseWrites(t *testing.T) {
+	client := newFakeClient()
+	s := open(t, client, 1000)
+	c := begin(t, s, keyOf(1))
+	begin(t, s, keyOf(0)).Release()
+	assert.Equal(t, keysOf(0, 1), uncertain(t, crashed(t, client, 1000), keyOf(0)), "not yet written")
+	client.fail(errDisk)
+	c.Commit(t.Context())
+	written(s)
+	client.fail(nil)
+	require.NoError(t, s.Close(t.Context()))
+	s = open(t, client, 1000)
+	assert.Equal(t, keysOf(1, 2), known(t, s, keysOf(0, 2)...))
+	assert.Empty(t, uncertain(t, s, keysOf(0, 2)...))
 }
 
 func TestWriteError(t *testing.T) {
