@@ -1,0 +1,132 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kind is what goes wrong.
+type Kind string
+
+// The kinds.
+const (
+	CollectorKill  Kind = "collector-kill"  // SIGKILL, and a start
+	CollectorTerm  Kind = "collector-term"  // SIGTERM, and a start
+	RollingRestart Kind = "rolling-restart" // the same, of all collectors one after another
+	LokiKill       Kind = "loki-kill"       // SIGKILL, and a start
+	LokiAway       Kind = "loki-away"       // SIGTERM, and a start after some seconds
+	LokiAwayKill   Kind = "loki-away-kill"  // the same, and the collector is killed meanwhile
+	NetForwarder   Kind = "net-forwarder"   // requests to the collector fail
+	NetLoki        Kind = "net-loki"        // requests to Loki fail before Loki has them, or are slow
+	NetLokiCut     Kind = "net-loki-cut"    // the connection ends once Loki has answered
+	DiskFull       Kind = "disk-full"       // the collector's files cannot grow, while Loki is away
+	ForwarderKill  Kind = "forwarder-kill"  // SIGKILL in an invocation, which is invoked again
+)
+
+// Kinds are all kinds.
+var Kinds = []Kind{
+	CollectorKill, CollectorTerm, RollingRestart, LokiKill, LokiAway, LokiAwayKill, NetForwarder, NetLoki, NetLokiCut, DiskFull, ForwarderKill,
+}
+
+// Fault is one thing that goes wrong.
+type Fault struct {
+	Kind   Kind
+	At     int           // once so many lines are acknowledged
+	After  time.Duration // and so long after that; zero: right after the acknowledgement
+	Target int           // which of the collectors, or of the forwarders
+	For    time.Duration // how long it lasts, of those that last
+	// Requests is for how many requests the network fails, and Seed tells which of them.
+	Requests int
+	Seed     uint64
+}
+
+func (f Fault) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "at %d lines", f.At)
+	if f.After > 0 {
+		fmt.Fprintf(&b, " + %s", f.After)
+	}
+	fmt.Fprintf(&b, ": %s", f.Kind)
+	switch f.Kind {
+	case CollectorKill, CollectorTerm, ForwarderKill, LokiAwayKill, DiskFull:
+		fmt.Fprintf(&b, " %d", f.Target)
+	}
+	if f.For > 0 {
+		fmt.Fprintf(&b, " for %s", f.For)
+	}
+	if f.Requests > 0 {
+		fmt.Fprintf(&b, " for %d requests, seed %d", f.Requests, f.Seed)
+	}
+	return b.String()
+}
+
+// DefaultFaults are those of a run of a million lines.
+var DefaultFaults = map[Kind]int{
+	CollectorKill: 20, CollectorTerm: 3, LokiKill: 5, LokiAway: 2, LokiAwayKill: 2, NetForwarder: 6, NetLoki: 6, NetLokiCut: 6, DiskFull: 2, ForwarderKill: 6,
+}
+
+// ParseFaults reads counts such as loki-kill=2,disk-full=1.
+func ParseFaults(text string) (map[Kind]int, error) {
+	faults := map[Kind]int{}
+	for pair := range strings.SplitSeq(text, ",") {
+		if pair == "" {
+			continue
+		}
+		name, number, _ := strings.Cut(pair, "=")
+		if !slices.Contains(Kinds, Kind(name)) {
+			return nil, fmt.Errorf("no fault is called %q: there are %q", name, Kinds)
+		}
+		var n int
+		if _, err := fmt.Sscan(cmp.Or(number, "1"), &n); err != nil || n < 0 {
+			return nil, fmt.Errorf("faults: %q is no number of %s", number, name)
+		}
+		faults[Kind(name)] = n
+	}
+	return faults, nil
+}
+
+// newSchedule spreads faults over the run, those of each kind evenly. Equal arguments give equal schedules.
+func newSchedule(seed uint64, lines, collectors, forwarders int, faults map[Kind]int) []Fault {
+	random := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // equal seeds are to give equal schedules
+	var schedule []Fault
+	for _, kind := range slices.Sorted(maps.Keys(faults)) {
+		for i := range faults[kind] {
+			// Not in the very end, so that what goes wrong does so under load.
+			at := (float64(i) + random.Float64()) / float64(faults[kind]) * 0.95
+			schedule = append(schedule, newFault(random, kind, int(at*float64(lines)), collectors, forwarders))
+		}
+	}
+	slices.SortStableFunc(schedule, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
+	return schedule
+}
+
+func newFault(random *rand.Rand, kind Kind, at, collectors, forwarders int) Fault {
+	between := func(least, most time.Duration) time.Duration {
+		return (least + time.Duration(random.Int64N(int64(most-least)))).Round(time.Millisecond)
+	}
+	f := Fault{Kind: kind, At: at}
+	switch kind {
+	case CollectorKill:
+		f.Target = random.IntN(collectors)
+		if random.IntN(2) == 0 {
+			f.After = between(0, 200*time.Millisecond)
+		}
+	case CollectorTerm:
+		f.Target = random.IntN(collectors)
+	case LokiAway, LokiAwayKill, DiskFull:
+		f.Target, f.For = random.IntN(collectors), between(2*time.Second, 5*time.Second)
+	case NetForwarder, NetLoki, NetLokiCut:
+		f.Requests, f.Seed = 5+random.IntN(20), uint64(random.Uint32())
+	case ForwarderKill:
+		f.Target, f.After = random.IntN(forwarders), between(0, 15*time.Millisecond)
+	}
+	return f
+}

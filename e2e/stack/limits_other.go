@@ -1,0 +1,16 @@
+// Copyright The awsloki Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package stack
+
+import (
+	"errors"
+	"fmt"
+)
+
+// LimitFileSize is there on Linux only.
+func (p *Process) LimitFileSize(int64) error {
+	return fmt.Errorf("limit the files of %s: %w", p.cmd.Name, errors.ErrUnsupported)
+}
