@@ -231,6 +231,8 @@ type disk struct {
 	broken error
 	// closed are the clients that cannot be had.
 	closed map[string]error
+	// written is called after each batch, while nothing else is written.
+	written func()
 }
 
 var diskID = component.MustNewID("disk")
@@ -289,6 +291,9 @@ func (c *diskClient) Batch(_ context.Context, ops ...*storage.Operation) error {
 		case storage.Delete:
 			delete(c.values, op.Key)
 		}
+	}
+	if c.disk.written != nil {
+		c.disk.written()
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -60,7 +61,7 @@ func (l *memoryLoki) RoundTrip(r *http.Request) (*http.Response, error) {
 		status = l.store(body.Bytes())
 	}
 	if status == 0 {
-		return nil, fmt.Errorf("the answer is lost")
+		return nil, io.ErrUnexpectedEOF
 	}
 	recorder := httptest.NewRecorder()
 	recorder.WriteHeader(status)
@@ -326,7 +327,7 @@ func TestVerifyCannotAsk(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			loki := new(memoryLoki)
-			loki.answer = func(r *http.Request, body []byte) (int, string, bool) {
+			loki.answer = func(r *http.Request, _ []byte) (int, string, bool) {
 				if strings.HasSuffix(r.URL.Path, "/query_range") {
 					return status, text, true
 				}

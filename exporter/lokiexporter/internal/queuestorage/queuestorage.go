@@ -7,6 +7,7 @@
 //   - What was under way when the process ended it deletes and puts at the end, one item at a time: a process that is
 //     killed meanwhile loses items, and Loki refuses what is overtaken by an hour of others. Here they stay in their
 //     places, in one transaction, and are marked as what Loki may have already.
+//   - If it cannot read what it has noted about itself, it begins anew, and overwrites what waits. Here it does not start.
 //   - An item that it reads while the storage has no room left to note that it does, it deletes. Here it is read.
 //
 // It knows how the queue of exporterhelper v0.158 stores itself (internal/queue/persistent_queue.go). What is stored in
@@ -15,6 +16,7 @@ package queuestorage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -58,6 +60,8 @@ func (e queueExtension) GetClient(ctx context.Context, kind component.Kind, id c
 	}
 	moved, err := recoverItems(ctx, client, e.host.mark)
 	switch {
+	case errors.Is(err, errDamaged):
+		return nil, errors.Join(fmt.Errorf("%s of %s in %s: %w: move its file away to start without what waits in it", name, id, e.host.id, err), client.Close(ctx))
 	case err != nil:
 		// The queue itself finds them as well.
 		e.host.logger.Error("What was under way when the process ended could not be put back in its place.", zap.Error(err))

@@ -24,7 +24,10 @@ const (
 	fieldDispatched = 5
 )
 
-var errUnknownState = errors.New("the queue's state is of an unknown form")
+var (
+	errDamaged      = errors.New("the queue's state is damaged")
+	errUnknownState = errors.New("the queue's state is of an unknown form")
+)
 
 // state is the queue's, as far as it matters here.
 type state struct {
@@ -87,11 +90,11 @@ func parseState(data []byte) (s state, err error) {
 	for len(data) > 0 {
 		number, wireType, n := protowire.ConsumeTag(data)
 		if n < 0 {
-			return state{}, errUnknownState
+			return state{}, errDamaged
 		}
 		size := protowire.ConsumeFieldValue(number, wireType, data[n:])
 		if size < 0 {
-			return state{}, errUnknownState
+			return state{}, errDamaged
 		}
 		field, value := data[:n+size], data[n:n+size]
 		data = data[n+size:]
@@ -125,7 +128,7 @@ func appendIndexes(indexes []uint64, wireType protowire.Type, value []byte) ([]u
 	for len(value) > 0 {
 		index, n := protowire.ConsumeFixed64(value)
 		if n < 0 {
-			return nil, errUnknownState
+			return nil, errDamaged
 		}
 		indexes = append(indexes, index)
 		value = value[n:]
