@@ -144,5 +144,25 @@ func TestInvalidConfig(t *testing.T) {
 	f(batch(map[string]any{"min_size": 0, "max_size": 0}), "`sending_queue::batch::max_size` must be positive and at most 3670016 bytes, found 0")
 	f(batch(one("max_size", 4<<20)), "`sending_queue::batch::max_size` must be positive and at most 3670016 bytes, found 4194304")
 	f(one("sending_queue", one("num_consumers", 0)), "`num_consumers` must be positive")
+	f(one("resend", one("query_endpoint", "http://loki/loki/api/v1/query_range")), "`resend::query_endpoint` needs `resend::verify` to be true")
+	for _, endpoint := range []string{"loki", "http://user:hunter2@", "ftp://loki/loki/api/v1/query_range", "http://loki/loki/api/v1/query_range?key=hunter2"} {
+		f(one("resend", map[string]any{"verify": true, "query_endpoint": endpoint}), "`resend::query_endpoint` must be a URL like http://localhost:3100/loki/api/v1/query_range")
+	}
+	f(map[string]any{"resend": one("verify", true), "endpoint": "http://localhost/push"}, "`resend::query_endpoint` must be given with `resend::verify`")
 	f(one("endpoints", "x"), "endpoints")
+}
+
+func TestQueryURL(t *testing.T) {
+	f := func(endpoint string, resend ResendConfig, want string) {
+		t.Helper()
+		config := createDefaultConfig().(*Config)
+		config.ClientConfig.Endpoint, config.Resend = endpoint, resend
+		require.NoError(t, config.validateResend())
+		assert.Equal(t, want, config.queryURL())
+	}
+	verify := ResendConfig{Verify: true}
+	f("http://loki:3100/loki/api/v1/push", ResendConfig{}, "")
+	f("http://loki:3100/loki/api/v1/push", verify, "http://loki:3100/loki/api/v1/query_range")
+	f("https://u:p@gateway/prefix/loki/api/v1/push?a=b", verify, "https://u:p@gateway/prefix/loki/api/v1/query_range")
+	f("http://loki:3100/push", ResendConfig{Verify: true, QueryEndpoint: "http://read/loki/api/v1/query_range"}, "http://read/loki/api/v1/query_range")
 }
