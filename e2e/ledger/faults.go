@@ -27,7 +27,7 @@ func (r *run) doFault(ctx, load context.Context, f Fault) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f, err)
 	}
-	r.journal.printf("%s: began at %d lines, %s, over after %s", f, at, what, time.Since(began).Round(time.Millisecond))
+	r.journal.printf("%s: at %d lines %s, over after %s", f, at, what, time.Since(began).Round(time.Millisecond))
 	return nil
 }
 
@@ -111,18 +111,18 @@ func (s *system) killMeanwhile(ctx, load context.Context, b *book, f Fault) erro
 // diskFull has the collector's files not grow while Loki is away. A kill meanwhile ends that, for it is a limit of the
 // process.
 func (s *system) diskFull(ctx context.Context, f Fault) (string, error) {
-	c, largest := s.collectors[f.Target], int64(0)
+	c, limit := s.collectors[f.Target], int64(0)
 	err := s.lokiAway(ctx, func() error {
 		var err error
-		if largest, _, err = files(c.DataDir()); err != nil {
+		if limit, err = stack.LargestFile(c.DataDir()); err != nil {
 			return err
 		}
-		if err := limitFiles(c.Process, largest); err != nil {
+		if err := limitFiles(c.Process, limit); err != nil {
 			return err
 		}
 		return errors.Join(pause(ctx, f.For), limitFiles(c.Process, 0))
 	})
-	return fmt.Sprintf("no file beyond %d bytes", largest), err
+	return fmt.Sprintf("no byte beyond %d of a file", limit), err
 }
 
 // limitFiles does nothing to a process that is being started again just now.

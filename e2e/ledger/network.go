@@ -15,7 +15,7 @@ import (
 
 const (
 	// faultShare is the share of requests that fail while the network does.
-	faultShare = 0.5
+	faultShare = 0.7
 	// gatewayLimit is how large a request may be for the gateway that answers 413, in bytes.
 	gatewayLimit = 20_000
 	pushPath     = "/loki/api/v1/push"
@@ -54,21 +54,21 @@ var networkFaults = map[Kind][]faultproxy.Fault{
 // network decides what becomes of the requests that pass a proxy. Of the phases that were begun, one is under way at a time.
 type network struct {
 	mu     sync.Mutex
-	phases []*phase
+	phases []*phase // in the order in which they begin
+	hung   bool     // one request has met a fault that only a timeout ends, and that is enough
 }
 
 // phase is a time in which requests fail.
 type phase struct {
 	random *rand.Rand
 	faults []faultproxy.Fault
-	left   int  // requests
-	hung   bool // one request has met a fault that only a timeout ends, and that is enough
+	left   int // requests
 	failed int
 	ended  chan struct{} // closed when no request is left
 }
 
-// disturb has requests fail as f says, and waits until it is over, or ctx is done. It returns how many requests have met a
-// fault.
+// disturb has requests fail as f says, and waits until it is over, or ctx is done: then it goes on as requests come. It
+// returns how many requests have met a fault so far.
 func (n *network) disturb(ctx context.Context, f Fault) int {
 	p := &phase{
 		random: rand.New(rand.NewPCG(f.Seed, 3)), //nolint:gosec // equal seeds are to give equal faults
@@ -85,12 +85,6 @@ func (n *network) disturb(ctx context.Context, f Fault) int {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for i, other := range n.phases {
-		if other == p {
-			n.phases = append(n.phases[:i], n.phases[i+1:]...)
-			break
-		}
-	}
 	return p.failed
 }
 
@@ -100,13 +94,13 @@ func (n *network) decide(r *faultproxy.Request) faultproxy.Fault {
 	defer n.mu.Unlock()
 	for _, p := range n.phases {
 		if p.left > 0 {
-			return p.decide(r)
+			return n.decideIn(p, r)
 		}
 	}
 	return faultproxy.Fault{}
 }
 
-func (p *phase) decide(r *faultproxy.Request) faultproxy.Fault {
+func (n *network) decideIn(p *phase, r *faultproxy.Request) faultproxy.Fault {
 	if p.left--; p.left == 0 {
 		defer close(p.ended)
 	}
@@ -115,10 +109,10 @@ func (p *phase) decide(r *faultproxy.Request) faultproxy.Fault {
 	switch {
 	case !fails,
 		fault == faultyGateway && (!strings.HasSuffix(r.Path, pushPath) || r.Bytes < gatewayLimit),
-		fault.Kind == faultproxy.Hang && p.hung:
+		fault.Kind == faultproxy.Hang && n.hung:
 		return faultproxy.Fault{}
 	}
-	p.hung = p.hung || fault.Kind == faultproxy.Hang
+	n.hung = n.hung || fault.Kind == faultproxy.Hang
 	p.failed++
 	return fault
 }

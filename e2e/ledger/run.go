@@ -22,6 +22,7 @@ import (
 // Options says what a run does. Dir and Lines are needed.
 type Options struct {
 	Dir    string // for logs, queues and Loki's data
+	Binary string // of the collector; default: _build/otelcol-awsloki in the repository
 	Config string // the collectors' configuration; default: config.yaml of the repository
 	Seed   uint64 // equal seeds give equal documents and schedules
 	Lines  int

@@ -123,8 +123,10 @@ func newFault(random *rand.Rand, kind Kind, at, collectors, forwarders int) Faul
 		f.Target = random.IntN(collectors)
 	case LokiAway, LokiAwayKill, DiskFull:
 		f.Target, f.For = random.IntN(collectors), between(2*time.Second, 5*time.Second)
-	case NetForwarder, NetLoki, NetLokiCut:
+	case NetForwarder:
 		f.Requests, f.Seed = 5+random.IntN(20), uint64(random.Uint32())
+	case NetLoki, NetLokiCut: // of which there are fewer
+		f.Requests, f.Seed = 2+random.IntN(8), uint64(random.Uint32())
 	case ForwarderKill:
 		f.Target, f.After = random.IntN(forwarders), between(0, 15*time.Millisecond)
 	}

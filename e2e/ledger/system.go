@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 
+	"github.com/awsloki/awsloki/e2e/balancer"
 	"github.com/awsloki/awsloki/e2e/faultproxy"
 	"github.com/awsloki/awsloki/e2e/stack"
 )
@@ -71,7 +71,7 @@ func (s *system) start(ctx context.Context, opts Options, schedule []Fault) erro
 			return err
 		}
 	}
-	front, err := s.front()
+	front, err := s.front() //nolint:contextcheck // the balancer serves until it is closed
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (s *system) startCollector(ctx context.Context, opts Options, number int, p
 		args = append(args, "--config", "yaml:"+config)
 	}
 	c, err := stack.StartCollector(ctx, filepath.Join(opts.Dir, "collectors"), opts.Config, map[string]string{"LOKI_URL": pushURL},
-		stack.CollectorOptions{Name: name, Args: args})
+		stack.CollectorOptions{Binary: opts.Binary, Name: name, Args: args})
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,16 @@ func (s *system) front() (string, error) {
 	if len(s.collectors) == 1 {
 		return s.collectors[0].URL(), nil
 	}
-	return "", errors.New("several collectors need a balancer")
+	targets := make([]string, len(s.collectors))
+	for n, c := range s.collectors {
+		targets[n] = c.URL()
+	}
+	b, err := balancer.Start(targets...)
+	if err != nil {
+		return "", err
+	}
+	s.stops = append(s.stops, b.Close)
+	return b.URL(), nil
 }
 
 // stop ends all parts, those before Loki first.
@@ -190,24 +199,6 @@ func (s *system) refused(ctx context.Context) (int, error) {
 	return int(sum), nil
 }
 
-// files returns the size of the largest file below a folder, and of all together, in bytes.
-func files(dir string) (largest, all int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		info, err := entry.Info()
-		if errors.Is(err, os.ErrNotExist) { // it was removed meanwhile
-			return nil
-		}
-		if err == nil {
-			largest, all = max(largest, info.Size()), all+info.Size()
-		}
-		return err
-	})
-	return largest, all, err
-}
-
 // sizes says how much memory the collectors take, and how large their folders are.
 func (s *system) sizes() string {
 	var all []string
@@ -217,7 +208,7 @@ func (s *system) sizes() string {
 			all = append(all, fmt.Sprintf("collector %d does not run", n))
 			continue
 		}
-		_, size, err := files(c.DataDir())
+		size, err := folderSize(c.DataDir())
 		if err != nil {
 			all = append(all, err.Error())
 			continue
@@ -225,4 +216,23 @@ func (s *system) sizes() string {
 		all = append(all, fmt.Sprintf("collector %d: %s, %d MiB in its folder", n, memory, size>>20))
 	}
 	return strings.Join(all, "; ")
+}
+
+// folderSize returns the size of the files below a folder, in bytes.
+func folderSize(dir string) (int64, error) {
+	var all int64
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
+			return nil
+		}
+		if err == nil {
+			all += info.Size()
+		}
+		return err
+	})
+	return all, err
 }

@@ -6,8 +6,11 @@ package stack
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,4 +35,28 @@ func (p *Process) LimitFileSize(bytes int64) error {
 		return fmt.Errorf("limit the files of %s: %w", p.cmd.Name, err)
 	}
 	return nil
+}
+
+// LargestFile returns how many bytes the largest file below dir takes on the disk: less than its size where it was only
+// made larger, and nothing was written there yet.
+func LargestFile(dir string) (int64, error) {
+	var largest int64
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		const blockSize = 512 // whatever the file system's is, see stat(2)
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			largest = max(largest, stat.Blocks*blockSize)
+		}
+		return nil
+	})
+	return largest, err
 }

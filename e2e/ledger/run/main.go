@@ -51,6 +51,7 @@ func parseFlags() (ledger.Options, error) {
 	var mix, faults string
 	var length time.Duration
 	flag.StringVar(&o.Dir, "dir", "", "folder for logs, queues and Loki's data, which stay there (default: a temporary one, which stays when the run fails)")
+	flag.StringVar(&o.Binary, "collector", "", "the collector's binary (default: _build/otelcol-awsloki in the repository)")
 	flag.StringVar(&o.Config, "config", "", "the collectors' configuration (default: config.yaml of the repository)")
 	flag.Uint64Var(&o.Seed, "seed", 1, "equal seeds give equal documents and faults")
 	flag.IntVar(&o.Lines, "lines", 1_000_000, "how many lines to send")
