@@ -34,6 +34,7 @@ func TestExamples(t *testing.T) {
 	for n, config := range configurations(t) {
 		t.Run(filepath.Base(config), func(t *testing.T) {
 			p := startBefore(t, loki, config, map[string]string{"USERNAME": "forwarder", "PASSWORD": "change-me"}, stack.CollectorOptions{})
+			requireLoopback(t, p.collector)
 			m := cloudwatch.Generate(cloudwatch.Source{LogGroup: filepath.Base(config), Start: p.started, Events: 5, Seed: uint64(n)})
 			p.forward(m)
 			lines := p.await(`{log_group="`+m.LogGroup+`"}`, len(m.LogEvents))
