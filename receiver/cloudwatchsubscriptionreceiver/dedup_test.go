@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer"
@@ -22,6 +24,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
+	"github.com/awsloki/awsloki/internal/redelivery"
 	"github.com/awsloki/awsloki/receiver/cloudwatchsubscriptionreceiver/internal/metadata"
 )
 
@@ -221,4 +224,104 @@ func TestSecondDeliveryAfterRestart(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorContains(t, r.Start(t.Context(), componenttest.NewNopHost()), "`dedup::storage`: \"file_storage\" is no storage extension that the service has")
 	require.NoError(t, r.Shutdown(t.Context()))
+}
+
+// Whatever the process dies after, the next delivery is handed on if the first may not have been, and marked if it may.
+func TestSecondDeliveryAfterCrash(t *testing.T) {
+	id := component.MustNewID("file_storage")
+	for name, tt := range map[string]struct {
+		inMemory bool
+		refusal  error
+		// again is what is delivered after the crash, which was while the pipeline was given the first delivery, or after
+		// the receiver had ended.
+		again    []byte
+		ended    bool
+		records  int
+		isMarked bool
+	}{
+		"in the pipeline":                  {again: document("a"), records: 1, isMarked: true},
+		"in the pipeline, which refuses":   {again: document("a"), records: 1, isMarked: true, refusal: errors.New("full")},
+		"after all":                        {again: document("a"), ended: true, records: 0},
+		"refused":                          {again: document("a"), ended: true, records: 1, refusal: errors.New("full")},
+		"another document":                 {again: document("b"), records: 1},
+		"one of two":                       {again: append(document("b"), document("a")...), records: 2, isMarked: true},
+		"twice in one":                     {again: append(document("a"), document("a")...), records: 1, isMarked: true},
+		"without storage, in the pipeline": {again: document("a"), inMemory: true, records: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := &memoryStorage{data: map[string][]byte{}}
+			second := &memoryStorage{data: map[string][]byte{}}
+			change := func(c *Config) {
+				if !tt.inMemory {
+					c.Dedup.Storage = &id
+				}
+			}
+			pipeline, err := consumer.NewLogs(func(ctx context.Context, _ plog.Logs) error {
+				assert.False(t, redelivery.Marked(ctx))
+				second.data = maps.Clone(first.data)
+				return tt.refusal
+			})
+			require.NoError(t, err)
+			s := startReceiver(t, pipeline, change, nil, host{map[component.ID]component.Component{id: first}})
+			s.post(document("a"), "X-Scope-OrgID", "team")
+			if tt.ended {
+				require.NoError(t, s.receiver.Shutdown(t.Context()))
+				second.data = first.data
+			}
+
+			sink := new(consumertest.LogsSink)
+			s = startReceiver(t, sink, change, nil, host{map[component.ID]component.Component{id: second}})
+			for range 2 { // the second time it is repeated
+				resp, _ := s.post(tt.again, "X-Scope-OrgID", "team")
+				assert.Equal(t, 200, resp.StatusCode)
+				assert.Equal(t, tt.records, sink.LogRecordCount())
+			}
+			for _, ctx := range sink.Contexts() {
+				assert.Equal(t, tt.isMarked, redelivery.Marked(ctx))
+				assert.Equal(t, []string{"team"}, client.FromContext(ctx).Metadata.Get("X-Scope-OrgID"))
+			}
+		})
+	}
+}
+
+// What is begun is written before the pipeline gets it. That it is acknowledged is not waited for.
+func TestAnswerDoesNotWaitForStorage(t *testing.T) {
+	id := component.MustNewID("file_storage")
+	stuck := &stuckStorage{memoryStorage: memoryStorage{data: map[string][]byte{}}, let: make(chan struct{})}
+	sink := new(consumertest.LogsSink)
+	s := startReceiver(t, sink, func(c *Config) { c.Dedup.Storage = &id }, nil, host{map[component.ID]component.Component{id: stuck}})
+	answered := make(chan int)
+	go func() {
+		resp, _ := s.post(document("a"))
+		answered <- resp.StatusCode
+	}()
+	stuck.let <- struct{}{} // when it is to be written that the document is begun
+	assert.Zero(t, sink.LogRecordCount())
+	stuck.let <- struct{}{} // has it written
+	assert.Equal(t, 200, <-answered)
+	assert.Equal(t, 1, sink.LogRecordCount())
+	close(stuck.let)
+}
+
+// stuckStorage writes when it is let, twice each time.
+type stuckStorage struct {
+	memoryStorage
+	let chan struct{}
+}
+
+func (s *stuckStorage) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
+	return stuckClient{memoryClient{&s.memoryStorage}, s.let}, nil
+}
+
+type stuckClient struct {
+	memoryClient
+	let chan struct{}
+}
+
+func (c stuckClient) Batch(ctx context.Context, ops ...*storage.Operation) error {
+	if ops[0].Type == storage.Set {
+		<-c.let
+		<-c.let
+	}
+	return c.memoryClient.Batch(ctx, ops...)
 }

@@ -33,11 +33,8 @@ func (x *exchange) handOver(batch *awslogs.Batch) error {
 	defer claim.Release()
 	x.begin(claim)
 	ctx := x.ctx
-	for i := range batch.Documents {
-		if claim.Uncertain(i) {
-			ctx = redelivery.Mark(ctx)
-			break
-		}
+	if isAnyUncertain(claim, len(batch.Documents)) {
+		ctx = redelivery.Mark(ctx)
 	}
 	if err := x.consumeBatch(ctx, batch, claim.Repeated); err != nil {
 		return err
@@ -53,6 +50,16 @@ func (x *exchange) begin(claim *dedup.Claim) {
 	ctx, cancel := context.WithTimeout(x.ctx, beginTimeout)
 	defer cancel()
 	claim.Begin(ctx)
+}
+
+// isAnyUncertain says whether the pipeline may have one of the documents already, from before a crash.
+func isAnyUncertain(claim *dedup.Claim, documents int) bool {
+	for i := range documents {
+		if claim.Uncertain(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // keys are what the documents are remembered by: their ids, for each tenant apart.

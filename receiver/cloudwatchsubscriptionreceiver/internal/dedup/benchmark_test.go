@@ -10,13 +10,14 @@ import (
 	"testing"
 )
 
-// BenchmarkClaimCommit claims and commits keys that were not there before, with as many in memory as there may be.
+// BenchmarkClaimCommit claims, begins and commits keys that were not there before, with as many in memory as there may be. A
+// storage that is a map takes what is written; it may be written once more after each commit, or together with the next ones.
 func BenchmarkClaimCommit(b *testing.B) {
 	const maxEntries = 1_000_000
-	for _, size := range []int{1, 16} {
-		b.Run(fmt.Sprintf("keys=%d", size), func(b *testing.B) {
+	f := func(name string, size int, makeStore func(b *testing.B) *Store) {
+		b.Run(fmt.Sprintf("%s/keys=%d", name, size), func(b *testing.B) {
 			before := heap()
-			s := New(window, maxEntries)
+			s := makeStore(b)
 			keys := make([]Key, size)
 			var next uint64
 			once := func() {
@@ -28,6 +29,7 @@ func BenchmarkClaimCommit(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+				c.Begin(b.Context())
 				c.Commit(b.Context())
 			}
 			for next < 2*maxEntries {
@@ -39,7 +41,14 @@ func BenchmarkClaimCommit(b *testing.B) {
 			}
 			b.ReportMetric(float64(heap()-before)/maxEntries, "B/entry")
 			runtime.KeepAlive(s)
+			if err := s.Close(b.Context()); err != nil {
+				b.Fatal(err)
+			}
 		})
+	}
+	for _, size := range []int{1, 16} {
+		f("memory", size, func(*testing.B) *Store { return New(window, maxEntries) })
+		f("storage", size, func(b *testing.B) *Store { return open(b, newFakeClient(), maxEntries) })
 	}
 }
 

@@ -49,6 +49,12 @@ func TestCrashBetween(t *testing.T) {
 		begin(t, s, keys...).Release()
 		commit(t, s, keyOf(10))
 	}, nil, nil)
+	f("begun twice, and released before others were written", func(s *Store) {
+		c := begin(t, s, keys...)
+		c.Begin(t.Context())
+		c.Release()
+		commit(t, s, keyOf(10))
+	}, nil, nil)
 	f("one of each", func(s *Store) {
 		begin(t, s, keys[0]).Commit(t.Context())
 		begin(t, s, keys[2]).Release()
@@ -303,6 +309,46 @@ func TestChangeDuringWrite(t *testing.T) {
 		commit(t, s, keyOf(2))
 		assert.Empty(t, uncertain(t, crashed(t, client, 1000), keysOf(0, 2)...))
 	})
+}
+
+// What changes while others cannot be written is written with them.
+func TestChangeDuringFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newFakeClient()
+		s := open(t, client, 1000)
+		first := begin(t, s, keyOf(0))
+		fill(t, s, chunkSize, keysOf(10, 10+chunkSize)...)
+		second := begin(t, s, keyOf(1))
+		client.began, client.done = make(chan struct{}), make(chan struct{})
+		first.Commit(t.Context())
+		<-client.began
+		client.fail(errDisk)
+		second.Release()
+		client.done <- struct{}{}
+		synctest.Wait()
+		client.began = nil
+		client.fail(nil)
+		require.NoError(t, s.Close(t.Context()))
+		s = open(t, client, 1000)
+		assert.Equal(t, keysOf(0, 1), known(t, s, keysOf(0, 2)...))
+		assert.Empty(t, uncertain(t, s, keysOf(0, 2)...))
+	})
+}
+
+// A place that a failed attempt left may be before that of an ack of the same key which the window has left behind.
+func TestOlderPlace(t *testing.T) {
+	r := newRing(window, 1000)
+	r.add(keyOf(1), 0)
+	failed := r.begin(keyOf(2), 0)
+	r.add(keyOf(0), 0)
+	require.True(t, r.withdraw(failed))
+	const now = window + 1
+	require.Equal(t, unknown, r.find(keyOf(0), now))
+	require.Equal(t, failed, r.begin(keyOf(0), now))
+	r.grow()
+	assert.Equal(t, begun, r.find(keyOf(0), now))
+	assert.True(t, r.acknowledge(failed, now))
+	assert.Equal(t, acknowledged, r.find(keyOf(0), now))
 }
 
 // storedBefore has keys in storage as versions wrote them that knew nothing of keys that are begun.

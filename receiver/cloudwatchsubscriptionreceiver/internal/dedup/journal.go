@@ -106,9 +106,7 @@ func (j *journal) plan(r *ring, changed chunks, wall time.Time, now time.Duratio
 		switch {
 		case chunk < r.first/chunkSize:
 			delete(changed, chunk)
-		case chunk >= next:
-			// Has new acks as well, and comes with the next Batch.
-		case chunk >= from:
+		case chunk >= from: // is written for its new acks, now or by the Batches that follow
 			b.changed = append(b.changed, chunk)
 		case rewritten < rewriteAtOnce:
 			rewritten++
