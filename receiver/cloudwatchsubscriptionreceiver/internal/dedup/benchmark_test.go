@@ -14,10 +14,10 @@ import (
 // storage that is a map takes what is written; it may be written once more after each commit, or together with the next ones.
 func BenchmarkClaimCommit(b *testing.B) {
 	const maxEntries = 1_000_000
-	f := func(name string, size int, makeStore func(b *testing.B) *Store) {
+	f := func(name string, size int, makeStore func() *Store) {
 		b.Run(fmt.Sprintf("%s/keys=%d", name, size), func(b *testing.B) {
 			before := heap()
-			s := makeStore(b)
+			s := makeStore()
 			keys := make([]Key, size)
 			var next uint64
 			once := func() {
@@ -47,8 +47,8 @@ func BenchmarkClaimCommit(b *testing.B) {
 		})
 	}
 	for _, size := range []int{1, 16} {
-		f("memory", size, func(*testing.B) *Store { return New(window, maxEntries) })
-		f("storage", size, func(b *testing.B) *Store { return open(b, newFakeClient(), maxEntries) })
+		f("memory", size, func() *Store { return New(window, maxEntries) })
+		f("storage", size, func() *Store { return open(b, newFakeClient(), maxEntries) })
 	}
 }
 

@@ -69,14 +69,14 @@ func TestCrashBetween(t *testing.T) {
 
 // What is uncertain is so until it is known, or the window ends.
 func TestUncertain(t *testing.T) {
-	f := func(name string, live func(t *testing.T, s *Store), want state) {
+	f := func(name string, live func(s *Store), want state) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := newFakeClient()
 				begin(t, open(t, client, 1000), keyOf(0))
 				s := crashed(t, client, 1000)
-				live(t, s)
+				live(s)
 				c := claim(t, s, keyOf(0))
 				assert.Equal(t, want, c.known[0])
 				c.Release()
@@ -88,29 +88,29 @@ func TestUncertain(t *testing.T) {
 			})
 		})
 	}
-	f("at first", func(*testing.T, *Store) {}, begun)
-	f("in the window", func(*testing.T, *Store) { time.Sleep(window) }, begun)
-	f("after the window", func(*testing.T, *Store) { time.Sleep(window + 1) }, unknown)
-	f("claimed", func(t *testing.T, s *Store) { claim(t, s, keyOf(0)).Release() }, begun)
+	f("at first", func(*Store) {}, begun)
+	f("in the window", func(*Store) { time.Sleep(window) }, begun)
+	f("after the window", func(*Store) { time.Sleep(window + 1) }, unknown)
+	f("claimed", func(s *Store) { claim(t, s, keyOf(0)).Release() }, begun)
 	// The earlier life may have handed it on, whatever became of it in this one.
-	f("released", func(t *testing.T, s *Store) { begin(t, s, keyOf(0)).Release() }, begun)
-	f("released often", func(t *testing.T, s *Store) {
+	f("released", func(s *Store) { begin(t, s, keyOf(0)).Release() }, begun)
+	f("released often", func(s *Store) {
 		for range 3 {
 			begin(t, s, keyOf(0)).Release()
 			commit(t, s, keyOf(1))
 		}
 	}, begun)
-	f("committed", func(t *testing.T, s *Store) { begin(t, s, keyOf(0)).Commit(t.Context()) }, acknowledged)
-	f("committed after it was released", func(t *testing.T, s *Store) {
+	f("committed", func(s *Store) { begin(t, s, keyOf(0)).Commit(t.Context()) }, acknowledged)
+	f("committed after it was released", func(s *Store) {
 		begin(t, s, keyOf(0)).Release()
 		begin(t, s, keyOf(0)).Commit(t.Context())
 	}, acknowledged)
-	f("committed after the window", func(t *testing.T, s *Store) {
+	f("committed after the window", func(s *Store) {
 		time.Sleep(window + 1)
 		begin(t, s, keyOf(0)).Commit(t.Context())
 	}, acknowledged)
-	f("committed without Begin", func(t *testing.T, s *Store) { commit(t, s, keyOf(0)) }, acknowledged)
-	f("forgotten", func(t *testing.T, s *Store) { fill(t, s, 10, keysOf(1, 1001)...) }, unknown)
+	f("committed without Begin", func(s *Store) { commit(t, s, keyOf(0)) }, acknowledged)
+	f("forgotten", func(s *Store) { fill(t, s, 10, keysOf(1, 1001)...) }, unknown)
 }
 
 // One life after another dies while it hands on the same document. The window begins with the last.
@@ -125,7 +125,7 @@ func TestUncertainManyLives(t *testing.T) {
 			time.Sleep(window)
 		}
 		assert.Len(t, uncertain(t, open(t, client, 1000), keysOf(0, 2)...), 2)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		assert.Empty(t, uncertain(t, open(t, client, 1000), keysOf(0, 2)...))
 	})
 }

@@ -41,11 +41,11 @@ func commit(tb testing.TB, s *Store, keys ...Key) {
 	written(s)
 }
 
-// begin claims keys and begins them.
+// begin claims keys and begins them. It waits without tb's context, which may be of another bubble.
 func begin(tb testing.TB, s *Store, keys ...Key) *Claim {
 	tb.Helper()
 	c := claim(tb, s, keys...)
-	c.Begin(tb.Context())
+	c.Begin(context.Background())
 	return c
 }
 
