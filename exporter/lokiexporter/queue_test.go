@@ -33,9 +33,11 @@ func (d *disk) copy() *disk {
 	return &disk{values: values}
 }
 
-// silentLoki answers nobody until it is closed, and counts requests.
+// silentLoki answers nobody until it is told to, and counts requests.
 type silentLoki struct {
 	*httptest.Server
+	// answer has it take everything.
+	answer   func()
 	mu       sync.Mutex
 	requests int
 }
@@ -43,17 +45,18 @@ type silentLoki struct {
 func newSilentLoki(t *testing.T) *silentLoki {
 	t.Helper()
 	l := &silentLoki{}
-	closed := make(chan struct{})
+	answering, answer := context.WithCancel(t.Context())
+	l.answer = answer
 	l.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		l.mu.Lock()
 		l.requests++
 		l.mu.Unlock()
 		select {
-		case <-closed:
+		case <-answering.Done():
 		case <-r.Context().Done():
 		}
 	}))
-	t.Cleanup(func() { close(closed); l.Close() })
+	t.Cleanup(func() { answer(); l.Close() })
 	return l
 }
 
@@ -87,7 +90,7 @@ func killed(t *testing.T) *disk {
 	host.mu.Lock()
 	left := host.copy()
 	host.mu.Unlock()
-	loki.CloseClientConnections()
+	loki.answer()
 	require.NoError(t, e.Shutdown(t.Context()))
 	return left
 }
@@ -122,24 +125,19 @@ func TestKilledWhileStarting(t *testing.T) {
 	}
 }
 
-// Only what was under way may be Loki's already.
-func TestUnsureAfterKill(t *testing.T) {
+// The disk is full when the process starts again after it was killed, and stays so for a while.
+func TestKilledWithFullDisk(t *testing.T) {
 	host := killed(t)
-	unsure := map[string]bool{}
-	for key, value := range host.values["loki logs"] {
-		if key != "qmv0" {
-			unsure[key] = value[0] == diskUnsure
-		}
-	}
-	assert.Equal(t, map[string]bool{"0": false, "1": false, "2": false, "3": false, "4": false, "5": false}, unsure)
-	e := onDisk(t, "http://127.0.0.1:1", host, 1, nil)
+	host.broken = errors.New("no space left on device")
+	e := onDisk(t, "http://127.0.0.1:1", host, 3, nil)
 	require.NoError(t, e.Shutdown(t.Context()))
-	for key, value := range host.values["loki logs"] {
-		if key != "qmv0" {
-			unsure[key] = value[0] == diskUnsure
-		}
-	}
-	assert.Equal(t, map[string]bool{"0": true, "1": true, "2": true, "3": false, "4": false, "5": false}, unsure)
+	host = host.copy() // killed again, and now there is room
+
+	loki := newFakeLoki(t, http.StatusNoContent)
+	e = onDisk(t, loki.URL, host, 1, nil)
+	eventually(t, func() bool { return len(loki.lines()) >= len(sixLines) })
+	require.NoError(t, e.Shutdown(t.Context()))
+	assert.Equal(t, sixLines, loki.lines())
 }
 
 // While the disk is full the queue takes nothing, and what it holds is sent.
@@ -172,7 +170,7 @@ func TestDamagedQueue(t *testing.T) {
 	host := killed(t)
 	host.values["loki logs"]["qmv0"] = []byte{0xff}
 	e := newExporter(t, "http://127.0.0.1:1", nil, func(c *Config) { c.QueueConfig.Get().StorageID = &diskID })
-	require.ErrorContains(t, e.Start(t.Context(), host), "logs of loki in disk: the queue's state is damaged")
+	require.ErrorContains(t, e.Start(t.Context(), host), "\"logs\" of loki in disk: the queue's state is damaged")
 	require.NoError(t, e.Shutdown(t.Context()))
 	assert.Len(t, host.values["loki logs"], 7)
 }
