@@ -12,8 +12,10 @@ LOKI      := $(BUILD)/loki
 S3        := $(BUILD)/versitygw
 FORWARDER := $(BUILD)/lambdaforwarder
 LINTER    := $(BUILD)/golangci-lint
+PROMTOOL  := $(BUILD)/promtool
+VULNCHECK := $(BUILD)/govulncheck
 
-MODULES  := . e2e e2e/loki e2e/versitygw tools tools/lint
+MODULES  := . e2e e2e/loki e2e/versitygw tools tools/lint tools/promtool tools/vulncheck
 EXAMPLES := config.yaml $(wildcard examples/*.yaml)
 
 BUILDER  := go tool -modfile=tools/go.mod builder
@@ -26,6 +28,7 @@ LAMBDA_SOURCES  := $(shell find internal lambdaforwarder -name '*.go' -not -name
 
 FUZZTIME  ?= 30s
 BENCHTIME ?= 2s
+VULNDB    ?= https://vuln.go.dev
 
 .PHONY: help
 help: ## List the targets
@@ -79,7 +82,7 @@ e2e: build lambda loki versitygw ## End-to-end tests, against real Loki, an S3 s
 	cd e2e && go vet ./... && go test -count=1 -timeout 60m ./...
 
 .PHONY: validate
-validate: build deploycheck ## Have the built collector check config.yaml and every example
+validate: build deploycheck alerts ## Have the built collector check config.yaml and every example
 	@for config in $(EXAMPLES); do \
 		echo "validate $$config"; \
 		$(COLLECTOR) validate --config $$config || exit 1; \
@@ -88,6 +91,24 @@ validate: build deploycheck ## Have the built collector check config.yaml and ev
 .PHONY: deploycheck
 deploycheck: ## Check the CloudFormation template and the Terraform module
 	cd tools && go vet ./deploycheck && go test -count=1 -timeout 5m ./deploycheck
+
+.PHONY: alerts
+alerts: $(PROMTOOL) ## Check and test the alerts for Prometheus
+	$(PROMTOOL) check rules --lint=all --lint-fatal deploy/observability/rules.yaml
+	$(PROMTOOL) test rules deploy/observability/rules_test.yaml
+
+# Without the service discoveries, which only a Prometheus needs.
+$(PROMTOOL): tools/promtool/go.mod tools/promtool/go.sum
+	cd tools/promtool && CGO_ENABLED=0 go build -tags remove_all_sd -o ../../$@ github.com/prometheus/prometheus/cmd/promtool
+
+.PHONY: vulncheck
+vulncheck: $(VULNCHECK) build lambda ## Look for known vulnerabilities, in the source and in the programs; asks VULNDB
+	$(VULNCHECK) -db $(VULNDB) ./...
+	$(VULNCHECK) -db $(VULNDB) -mode binary $(COLLECTOR)
+	$(VULNCHECK) -db $(VULNDB) -mode binary $(FORWARDER)
+
+$(VULNCHECK): tools/vulncheck/go.mod tools/vulncheck/go.sum
+	cd tools/vulncheck && go build -o ../../$@ golang.org/x/vuln/cmd/govulncheck
 
 .PHONY: generate
 generate: ## Write mdatagen's files anew
