@@ -26,6 +26,8 @@ LAMBDA_BUILD := CGO_ENABLED=0 GOOS=linux go build -trimpath -tags lambda.norpc \
 PRODUCT_SOURCES := $(shell find exporter internal processor receiver -name '*.go' -not -name '*_test.go')
 LAMBDA_SOURCES  := $(shell find internal lambdaforwarder -name '*.go' -not -name '*_test.go')
 
+# For make ledger: flags that are laid over the usual ones, such as LEDGER='-seed 7 -verify=false'.
+LEDGER    ?=
 FUZZTIME  ?= 30s
 BENCHTIME ?= 2s
 VULNDB    ?= https://vuln.go.dev
@@ -37,6 +39,11 @@ help: ## List the targets
 .PHONY: demo
 demo: build lambda $(if $(LOKI_URL),,loki) ## Show the main job: events through the forwarder and the collector into Loki
 	cd e2e && go run ./demo
+
+.PHONY: ledger
+ledger: build lambda loki ## Send a million lines while everything fails, and show that none is lost: docs/ledger.md
+	cd e2e && go build -o ../$(BUILD)/ledger ./ledger/run
+	$(BUILD)/ledger -lines 1000000 -groups 50 -rate 4000 $(LEDGER)
 
 .PHONY: run
 run: build ## Run the collector with config.yaml, against LOKI_URL

@@ -5,7 +5,6 @@ package ledger
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"sync"
 )
@@ -76,8 +75,8 @@ func (b *book) progress() int {
 	return b.total
 }
 
-// await waits until so many lines are acknowledged.
-func (b *book) await(ctx context.Context, lines int) error {
+// await waits until so many lines are acknowledged, and reports whether they were before ctx was done.
+func (b *book) await(ctx context.Context, lines int) bool {
 	w := waiter{lines: lines, reached: make(chan struct{})}
 	b.mu.Lock()
 	if b.total >= lines {
@@ -88,9 +87,9 @@ func (b *book) await(ctx context.Context, lines int) error {
 	b.mu.Unlock()
 	select {
 	case <-w.reached:
-		return nil
+		return true
 	case <-ctx.Done():
-		return fmt.Errorf("wait for %d acknowledged lines: %w", lines, ctx.Err())
+		return false
 	}
 }
 

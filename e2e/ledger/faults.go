@@ -16,51 +16,56 @@ import (
 // doFault does what a fault says, and puts right what it broke. The error is that something could not be put right. load is
 // done when nothing is sent any more.
 func (r *run) doFault(ctx, load context.Context, f Fault) error {
-	if f.Kind != ForwarderKill && pause(ctx, f.After) != nil {
+	if f.Kind != ForwarderKill && !pause(ctx, f.After) {
 		return nil
 	}
-	began, at := time.Now(), r.book.progress()
-	what, err := r.system.do(ctx, load, r.book, f)
-	if ctx.Err() != nil {
-		return nil // the run is over, and all of it is stopped
-	}
-	if err != nil {
+	began, at, failed := time.Now(), r.book.progress(), r.failures()
+	what, times, err := r.system.do(ctx, load, r.book, f)
+	switch {
+	case ctx.Err() != nil: // the run is over, and all of it is stopped
+		return ctx.Err()
+	case err != nil:
 		return fmt.Errorf("%s: %w", f, err)
 	}
-	r.journal.printf("%s: at %d lines %s, over after %s", f, at, what, time.Since(began).Round(time.Millisecond))
+	r.done.add(f.Kind, times)
+	r.journal.printf("%s: at %d lines %s, over after %s, %d deliveries failed meanwhile",
+		f, at, what, time.Since(began).Round(time.Millisecond), r.failures()-failed)
 	return nil
 }
 
-// do returns what was done.
-func (s *system) do(ctx, load context.Context, b *book, f Fault) (string, error) {
+// do returns what was done, and how often.
+func (s *system) do(ctx, load context.Context, b *book, f Fault) (what string, times int, err error) {
 	switch f.Kind {
 	case CollectorKill:
-		return "killed", s.withCollector(f.Target, func(c *stack.Collector) error { return killed(ctx, c.Process) })
+		return "killed", 1, s.withCollector(f.Target, func(c *stack.Collector) error { return killed(ctx, c.Process) })
 	case CollectorTerm:
-		return "restarted", s.withCollector(f.Target, func(c *stack.Collector) error { return c.Restart(ctx) })
+		return "restarted", 1, s.withCollector(f.Target, func(c *stack.Collector) error { return c.Restart(ctx) })
 	case RollingRestart:
-		return "restarted one after another", s.rollingRestart(ctx)
+		return "restarted one after another", 1, s.rollingRestart(ctx)
 	case LokiKill:
 		s.lokiMu.Lock()
 		defer s.lokiMu.Unlock()
-		return "killed", killed(ctx, s.loki.Process)
+		return "killed", 1, killed(ctx, s.loki.Process)
 	case LokiAway:
-		return "away", s.lokiAway(ctx, func() error { return pause(ctx, f.For) })
+		return "away", 1, s.lokiAway(ctx, func() error { pause(ctx, f.For); return nil })
 	case LokiAwayKill:
-		return "away, and the collector killed", s.lokiAway(ctx, func() error { return s.killMeanwhile(ctx, load, b, f) })
+		return "away, and the collector killed", 1, s.lokiAway(ctx, func() error { return s.killMeanwhile(ctx, load, b, f) })
 	case DiskFull:
-		return s.diskFull(ctx, f)
+		limit, err := s.diskFull(ctx, f)
+		return fmt.Sprintf("no byte beyond %d of a file", limit), 1, err
 	case NetForwarder:
-		return fmt.Sprintf("%d requests failed", s.frontNet.disturb(load, f)), nil
+		times = s.frontNet.disturb(load, f)
+		return fmt.Sprintf("%d requests failed", times), times, nil
 	case NetLoki, NetLokiCut:
-		return fmt.Sprintf("%d requests failed", s.lokiNet.disturb(load, f)), nil
+		times = s.lokiNet.disturb(load, f)
+		return fmt.Sprintf("%d requests failed", times), times, nil
 	case ForwarderKill:
-		if err := s.forwarders[f.Target].kill(load, f.After); err != nil && load.Err() == nil {
-			return "", err
+		if !s.forwarders[f.Target].kill(load, f.After) {
+			return "not killed, since there was no further invocation", 0, nil
 		}
-		return "killed", nil
+		return "killed", 1, nil
 	default:
-		return "", errors.New("no such fault")
+		return "", 0, errors.New("no such fault")
 	}
 }
 
@@ -98,31 +103,28 @@ func (s *system) lokiAway(ctx context.Context, meanwhile func() error) error {
 
 // killMeanwhile kills a collector that has acknowledged lines since Loki went away, if any are to come.
 func (s *system) killMeanwhile(ctx, load context.Context, b *book, f Fault) error {
-	if err := pause(ctx, f.For/2); err != nil {
-		return err
-	}
-	_ = b.await(load, b.progress()+1)
-	if err := s.withCollector(f.Target, func(c *stack.Collector) error { return killed(ctx, c.Process) }); err != nil {
-		return err
-	}
-	return pause(ctx, f.For/2)
+	pause(ctx, f.For/2)
+	b.await(load, b.progress()+1)
+	err := s.withCollector(f.Target, func(c *stack.Collector) error { return killed(ctx, c.Process) })
+	pause(ctx, f.For/2)
+	return err
 }
 
 // diskFull has the collector's files not grow while Loki is away. A kill meanwhile ends that, for it is a limit of the
 // process.
-func (s *system) diskFull(ctx context.Context, f Fault) (string, error) {
-	c, limit := s.collectors[f.Target], int64(0)
-	err := s.lokiAway(ctx, func() error {
-		var err error
+func (s *system) diskFull(ctx context.Context, f Fault) (limit int64, err error) {
+	c := s.collectors[f.Target]
+	err = s.lokiAway(ctx, func() error {
 		if limit, err = stack.LargestFile(c.DataDir()); err != nil {
 			return err
 		}
-		if err := limitFiles(c.Process, limit); err != nil {
+		if err = limitFiles(c.Process, max(limit, 1)); err != nil {
 			return err
 		}
-		return errors.Join(pause(ctx, f.For), limitFiles(c.Process, 0))
+		pause(ctx, f.For)
+		return limitFiles(c.Process, 0)
 	})
-	return fmt.Sprintf("no byte beyond %d of a file", limit), err
+	return limit, err
 }
 
 // limitFiles does nothing to a process that is being started again just now.

@@ -27,7 +27,7 @@ type forwarder struct {
 	process *stack.Process
 	// doomed has how far into the next invocation the process is to be killed.
 	doomed chan time.Duration
-	killed chan error // how that went
+	killed chan struct{} // tells that it was
 }
 
 func startForwarder(ctx context.Context, dir, writeAddress string, number int) (*forwarder, error) {
@@ -43,7 +43,7 @@ func startForwarder(ctx context.Context, dir, writeAddress string, number int) (
 	if err != nil {
 		return nil, errors.Join(err, runtime.Close()) //nolint:contextcheck // takes none
 	}
-	return &forwarder{runtime: runtime, process: process, doomed: make(chan time.Duration), killed: make(chan error)}, nil
+	return &forwarder{runtime: runtime, process: process, doomed: make(chan time.Duration), killed: make(chan struct{})}, nil
 }
 
 func (f *forwarder) stop() error { return errors.Join(f.process.Stop(), f.runtime.Close()) }
@@ -57,21 +57,23 @@ func (f *forwarder) deliver(ctx context.Context, p *parcel, _ int) (answer, erro
 	}
 	invocation, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	executed := make(chan struct{})
+	executed := make(chan error, 1)
 	go func() {
 		defer close(executed)
 		select {
 		case after := <-f.doomed:
-			_ = pause(ctx, after)
-			err := f.process.Kill()
+			pause(ctx, after)
+			executed <- f.process.Kill()
 			end(errKilled)
-			f.killed <- err
+			f.killed <- struct{}{}
 		case <-invocation.Done():
 		}
 	}()
 	result, err := f.runtime.Invoke(invocation, p.body, functionTimeout)
 	end(nil)
-	<-executed
+	if err := <-executed; err != nil {
+		return answer{}, err
+	}
 	switch {
 	case errors.Is(context.Cause(invocation), errKilled):
 		return answer{kind: "killed"}, nil
@@ -87,12 +89,14 @@ func (f *forwarder) deliver(ctx context.Context, p *parcel, _ int) (answer, erro
 	return answer{kind: "success", taken: p.lines}, nil
 }
 
-// kill has the process killed so long after it takes its next invocation. It waits until that is done, or ctx.
-func (f *forwarder) kill(ctx context.Context, after time.Duration) error {
+// kill has the process killed so long after it takes its next invocation. It reports whether there was one before ctx was
+// done.
+func (f *forwarder) kill(ctx context.Context, after time.Duration) bool {
 	select {
 	case f.doomed <- after:
-		return <-f.killed
+		<-f.killed
+		return true
 	case <-ctx.Done():
-		return ctx.Err()
+		return false
 	}
 }

@@ -114,9 +114,9 @@ func newPlan(seed uint64, lines, groups int, mix map[Input]int, equal bool) *pla
 
 // furthestBehind returns the input that has the least of its share so far.
 func furthestBehind(mix map[Input]int, planned [numInputs]int) Input {
-	behind := Input(-1)
+	var behind Input
 	for input := range numInputs {
-		if mix[input] > 0 && (behind < 0 || planned[input]*mix[behind] < planned[behind]*mix[input]) {
+		if mix[input] > 0 && (mix[behind] == 0 || planned[input]*mix[behind] < planned[behind]*mix[input]) {
 			behind = input
 		}
 	}

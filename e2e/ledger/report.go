@@ -37,8 +37,12 @@ type Result struct {
 	Rows    []Row // by input
 	Foreign int   // lines in Loki that were not sent: there is something wrong with the run itself
 	Refused int   // lines that Loki refused, as the collectors counted since they were last started
-	Answers map[string]int
-	Took    time.Duration // until the last line was in Loki
+	// Done is how often each fault happened: of those of the network, how many requests met one.
+	Done map[Kind]int
+	// Failures are deliveries that did not have all of their lines acknowledged, by the status of their answer, the type of the
+	// forwarder's error, or what else there was instead.
+	Failures map[string]int
+	Took     time.Duration // until the last line was in Loki
 }
 
 // Total returns the sum of all inputs.
@@ -60,33 +64,40 @@ func (r *Result) sum(of func(Input) bool) Row {
 // Print writes the result as a table, and the three numbers that matter.
 func (r *Result) Print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "input\tsent\tacknowledged\tunacknowledged\tof these in Loki\tlost\tdoubled\t")
-	print := func(name string, row Row) {
+	row := func(name string, row Row) {
 		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n",
 			name, row.Sent, row.Acknowledged, row.Unacknowledged, row.UnacknowledgedInLoki, row.Lost, row.Doubled)
 	}
-	for _, row := range r.Rows {
-		if row.Sent > 0 {
-			print(row.Input.String(), row)
+	_, _ = fmt.Fprintln(table, "input\tsent\tacknowledged\tunacknowledged\tof these in Loki\tlost\tdoubled\t")
+	for _, one := range r.Rows {
+		if one.Sent > 0 {
+			row(one.Input.String(), one)
 		}
 	}
-	promised, pushed := r.Promised(), r.Rows[Push]
-	print("all but push", promised)
-	print("all", r.Total())
+	row("all but push", r.Promised())
+	row("all", r.Total())
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nlost %d, doubled %d, unacknowledged %d", r.Total().Lost, promised.Doubled, r.Total().Unacknowledged)
-	if err == nil && pushed.Sent > 0 {
-		_, err = fmt.Fprintf(w, "; of those pushed, doubled %d", pushed.Doubled)
-	}
-	if err == nil && r.Foreign+r.Refused > 0 {
-		_, err = fmt.Fprintf(w, "; refused by Loki %d, in Loki and never sent %d", r.Refused, r.Foreign)
-	}
-	if err == nil {
-		_, err = fmt.Fprintln(w)
-	}
+	_, err := fmt.Fprintf(w, "\n%s\n", r)
 	return err
+}
+
+// String is the numbers that matter.
+func (r *Result) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "lost %d, doubled %d, unacknowledged %d", r.Total().Lost, r.Promised().Doubled, r.Total().Unacknowledged)
+	if pushed := r.Rows[Push]; pushed.Sent > 0 {
+		fmt.Fprintf(&b, "; of those pushed, doubled %d", pushed.Doubled)
+	}
+	if r.Refused > 0 {
+		fmt.Fprintf(&b, "; refused by Loki %d", r.Refused)
+	}
+	if r.Foreign > 0 {
+		fmt.Fprintf(&b, "; in Loki and never sent %d", r.Foreign)
+	}
+	fmt.Fprintf(&b, "\ntook %s; deliveries that failed %v; faults that happened %v", r.Took.Round(time.Millisecond), r.Failures, r.Done)
+	return b.String()
 }
 
 // journal writes down what happens, with the time since the run began. The zero value writes nothing.

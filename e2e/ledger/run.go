@@ -29,8 +29,9 @@ type Options struct {
 	Groups int           // log groups; default: 10
 	Mix    map[Input]int // shares of the lines; default: DefaultMix
 
-	Faults   map[Kind]int // how many of each; when they come is drawn by lot
-	Schedule []Fault      // instead of Faults: just these
+	Faults   map[Kind]int  // how many of each; when they come is drawn by lot
+	Schedule []Fault       // instead of Faults: just these
+	Outage   time.Duration // besides: how long Loki is away in the middle of a run with a Rate
 
 	Collectors int // default: 1; more stand behind a balancer
 	Forwarders int // processes; default: 3
@@ -63,6 +64,12 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.Groups, o.Collectors, o.Forwarders = cmp.Or(o.Groups, 10), cmp.Or(o.Collectors, 1), cmp.Or(o.Forwarders, 3)
 	o.Drain = cmp.Or(o.Drain, 10*time.Minute)
+	if o.Outage > 0 && o.Rate == 0 {
+		return o, errors.New("an outage in the middle of a ledger needs a rate")
+	}
+	if o.Schedule == nil {
+		o.Schedule = newSchedule(o)
+	}
 	return o, nil
 }
 
@@ -70,11 +77,11 @@ func (o Options) withDefaults() (Options, error) {
 type run struct {
 	opts      Options
 	plan      *plan
-	schedule  []Fault
 	book      *book
 	generator *generator
 	system    *system
-	answers   tally
+	failed    tally[string] // deliveries, by their answers
+	done      tally[Kind]
 	journal   *journal
 }
 
@@ -86,22 +93,17 @@ func Run(ctx context.Context, opts Options) (result *Result, err error) {
 		return nil, err
 	}
 	r := &run{
-		opts:     opts,
-		plan:     newPlan(opts.Seed, opts.Lines, opts.Groups, opts.Mix, opts.CountOnly),
-		schedule: opts.Schedule,
-		answers:  tally{counts: map[string]int{}},
-		journal:  &journal{w: opts.Progress, begun: time.Now()},
-	}
-	if r.schedule == nil {
-		r.schedule = newSchedule(opts.Seed, opts.Lines, opts.Collectors, opts.Forwarders, opts.Faults)
+		opts:    opts,
+		plan:    newPlan(opts.Seed, opts.Lines, opts.Groups, opts.Mix, opts.CountOnly),
+		journal: &journal{w: opts.Progress, begun: time.Now()},
 	}
 	r.book = newBook(r.plan)
 	r.generator = &generator{seed: opts.Seed, groups: r.plan.groups, begun: r.journal.begun, repeat: opts.CountOnly, repeated: map[int]repeated{}}
-	r.journal.printf("seed %d: %d lines in %d documents for %d groups, %d faults", opts.Seed, r.plan.lines, len(r.plan.documents), len(r.plan.groups), len(r.schedule))
-	for _, f := range r.schedule {
+	r.journal.printf("seed %d: %d lines in %d documents for %d groups, %d faults", opts.Seed, r.plan.lines, len(r.plan.documents), len(r.plan.groups), len(opts.Schedule))
+	for _, f := range opts.Schedule {
 		r.journal.printf("to come %s", f)
 	}
-	if r.system, err = startSystem(ctx, opts, r.schedule); err != nil {
+	if r.system, err = startSystem(ctx, opts); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.system.stop()) }()
@@ -117,7 +119,7 @@ func (r *run) steps(ctx context.Context) (*Result, error) {
 	if err := stack.Eventually(ctx, r.opts.Drain, r.system.drained); err != nil {
 		return nil, fmt.Errorf("wait until the collectors have sent all they have: %w", err)
 	}
-	result := &Result{Answers: r.answers.counts, Took: time.Since(r.journal.begun)}
+	result := &Result{Failures: r.failed.all(), Done: r.done.all(), Took: time.Since(r.journal.begun)}
 	r.journal.printf("the collectors have sent what they had")
 	var err error
 	if result.Refused, err = r.system.refused(ctx); err != nil {
@@ -171,12 +173,13 @@ func (r *run) senders(ctx context.Context) []func() error {
 	add := func(input Input, c courier) {
 		from := documents[input]
 		work = append(work, func() error {
-			for d := range from {
+			for ctx.Err() == nil {
+				d, more := <-from
+				if !more {
+					return nil
+				}
 				if err := r.send(ctx, c, d); err != nil {
 					return err
-				}
-				if ctx.Err() != nil {
-					return nil
 				}
 			}
 			return nil
@@ -205,8 +208,8 @@ func (r *run) senders(ctx context.Context) []func() error {
 // sent any more.
 func (r *run) doFaults(ctx, load context.Context) error {
 	faults, ctx := newCrew(ctx)
-	for _, f := range r.schedule {
-		if r.book.await(load, f.At) != nil {
+	for _, f := range r.opts.Schedule {
+		if !r.book.await(load, f.At) {
 			break // the senders have given up
 		}
 		faults.do(func() error { return r.doFault(ctx, load, f) })
@@ -217,7 +220,7 @@ func (r *run) doFaults(ctx, load context.Context) error {
 // watch writes down the progress, and fails when a process ends by itself.
 func (r *run) watch(ctx context.Context) error {
 	last, lines := time.Now(), 0
-	for pause(ctx, time.Second) == nil {
+	for pause(ctx, time.Second) {
 		if err := r.system.check(); err != nil {
 			return err
 		}

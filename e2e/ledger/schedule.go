@@ -73,11 +73,11 @@ var DefaultFaults = map[Kind]int{
 	CollectorKill: 20, CollectorTerm: 3, LokiKill: 5, LokiAway: 2, LokiAwayKill: 2, NetForwarder: 6, NetLoki: 6, NetLokiCut: 6, DiskFull: 2, ForwarderKill: 6,
 }
 
-// ParseFaults reads counts such as loki-kill=2,disk-full=1.
+// ParseFaults reads counts such as loki-kill=2,disk-full=1, or none.
 func ParseFaults(text string) (map[Kind]int, error) {
 	faults := map[Kind]int{}
 	for pair := range strings.SplitSeq(text, ",") {
-		if pair == "" {
+		if pair == "none" {
 			continue
 		}
 		name, number, _ := strings.Cut(pair, "=")
@@ -93,16 +93,20 @@ func ParseFaults(text string) (map[Kind]int, error) {
 	return faults, nil
 }
 
-// newSchedule spreads faults over the run, those of each kind evenly. Equal arguments give equal schedules.
-func newSchedule(seed uint64, lines, collectors, forwarders int, faults map[Kind]int) []Fault {
-	random := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // equal seeds are to give equal schedules
+// newSchedule spreads the faults of a run over it, those of each kind evenly. Equal options give equal schedules.
+func newSchedule(o Options) []Fault {
+	random := rand.New(rand.NewPCG(o.Seed, 2)) //nolint:gosec // equal seeds are to give equal schedules
 	var schedule []Fault
-	for _, kind := range slices.Sorted(maps.Keys(faults)) {
-		for i := range faults[kind] {
+	for _, kind := range slices.Sorted(maps.Keys(o.Faults)) {
+		for i := range o.Faults[kind] {
 			// Not in the very end, so that what goes wrong does so under load.
-			at := (float64(i) + random.Float64()) / float64(faults[kind]) * 0.95
-			schedule = append(schedule, newFault(random, kind, int(at*float64(lines)), collectors, forwarders))
+			at := (float64(i) + random.Float64()) / float64(o.Faults[kind]) * 0.95
+			schedule = append(schedule, newFault(random, kind, int(at*float64(o.Lines)), o.Collectors, o.Forwarders))
 		}
+	}
+	if o.Outage > 0 {
+		missed := int(o.Outage.Seconds() * float64(o.Rate))
+		schedule = append(schedule, Fault{Kind: LokiAway, At: max(0, (o.Lines-missed)/2), For: o.Outage})
 	}
 	slices.SortStableFunc(schedule, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
 	return schedule
@@ -126,7 +130,7 @@ func newFault(random *rand.Rand, kind Kind, at, collectors, forwarders int) Faul
 	case NetForwarder:
 		f.Requests, f.Seed = 5+random.IntN(20), uint64(random.Uint32())
 	case NetLoki, NetLokiCut: // of which there are fewer
-		f.Requests, f.Seed = 2+random.IntN(8), uint64(random.Uint32())
+		f.Requests, f.Seed = 4+random.IntN(8), uint64(random.Uint32())
 	case ForwarderKill:
 		f.Target, f.After = random.IntN(forwarders), between(0, 15*time.Millisecond)
 	}

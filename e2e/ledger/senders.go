@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -26,7 +27,7 @@ const (
 	// maxRetryAfter is how long a sender waits at most when it is asked to.
 	maxRetryAfter = time.Second
 	// sendTimeout is for one request. It has to be longer than the collector ever takes, for what is pushed is doubled else.
-	sendTimeout = 15 * time.Second
+	sendTimeout = 10 * time.Second
 	// sendersPerInput is how many documents of an input are under way at once, by HTTP.
 	sendersPerInput = 2
 )
@@ -40,21 +41,39 @@ type courier interface {
 
 // answer is what a courier brings back.
 type answer struct {
-	kind       string        // for the account of answers: a status, or what else there was
+	kind       string        // of a failure: a status, or what else there was
 	taken      int           // how many lines, from the first, are acknowledged
 	retryAfter time.Duration // how long it was asked to wait
 }
 
-// tally counts answers.
-type tally struct {
+// tally counts what happened, by its names.
+type tally[K comparable] struct {
 	mu     sync.Mutex
-	counts map[string]int
+	counts map[K]int
 }
 
-func (t *tally) add(input Input, kind string) {
+func (t *tally[K]) add(what K, times int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.counts[input.String()+" "+kind]++
+	if t.counts == nil {
+		t.counts = map[K]int{}
+	}
+	t.counts[what] += times
+}
+
+func (t *tally[K]) all() map[K]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.counts)
+}
+
+// failures returns how many deliveries did not have all of their lines acknowledged.
+func (r *run) failures() int {
+	sum := 0
+	for _, n := range r.failed.all() {
+		sum += n
+	}
+	return sum
 }
 
 // send delivers a document again and again until it is acknowledged, as who sends for AWS does. It gives up with ctx only.
@@ -69,14 +88,14 @@ func (r *run) send(ctx context.Context, c courier, d document) error {
 		if err != nil {
 			return fmt.Errorf("send document %d by %s: %w", d.number, d.input, err)
 		}
-		r.answers.add(d.input, a.kind)
 		taken = max(taken, a.taken)
 		r.book.acknowledge(d, taken)
 		if taken == d.lines {
 			return nil
 		}
+		r.failed.add(a.kind, 1)
 		backoff := minBackoff + rand.N(maxBackoff-minBackoff) //nolint:gosec // no secret
-		if pause(ctx, max(backoff, min(a.retryAfter, maxRetryAfter))) != nil {
+		if !pause(ctx, max(backoff, min(a.retryAfter, maxRetryAfter))) {
 			return nil
 		}
 	}
@@ -90,7 +109,7 @@ func (r *run) feed(ctx context.Context, to map[Input]chan document) error {
 	for _, d := range r.plan.documents {
 		if r.opts.Rate > 0 {
 			due := r.journal.begun.Add(time.Duration(float64(d.first) / float64(r.opts.Rate) * float64(time.Second)))
-			if pause(ctx, time.Until(due)) != nil {
+			if !pause(ctx, time.Until(due)) {
 				return nil
 			}
 		}
@@ -103,15 +122,15 @@ func (r *run) feed(ctx context.Context, to map[Input]chan document) error {
 	return nil
 }
 
-// pause waits. The error is that ctx was done before.
-func pause(ctx context.Context, d time.Duration) error {
+// pause waits, and reports whether it could before ctx was done.
+func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return ctx.Err()
+		return ctx.Err() == nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return false
 	}
 }
 

@@ -48,21 +48,21 @@ type system struct {
 }
 
 // startSystem starts all parts. Also when it fails, stop ends those that it has started.
-func startSystem(ctx context.Context, opts Options, schedule []Fault) (*system, error) {
+func startSystem(ctx context.Context, opts Options) (*system, error) {
 	s := &system{lokiNet: &network{}, frontNet: &network{}, collectorsMu: make([]sync.Mutex, opts.Collectors)}
-	if err := s.start(ctx, opts, schedule); err != nil {
-		return nil, errors.Join(err, s.stop()) //nolint:contextcheck // takes none
+	if err := s.start(ctx, opts); err != nil {
+		return nil, errors.Join(err, s.stop())
 	}
 	return s, nil
 }
 
-func (s *system) start(ctx context.Context, opts Options, schedule []Fault) error {
+func (s *system) start(ctx context.Context, opts Options) error {
 	var err error
 	if s.loki, err = stack.StartLoki(ctx, filepath.Join(opts.Dir, "loki"), stack.LokiOptions{Config: lokiConfig}); err != nil {
 		return err
 	}
 	s.stops = append(s.stops, s.loki.Stop)
-	lokiURL, err := s.behind(s.lokiNet, s.loki.BaseURL(), schedule, NetLoki, NetLokiCut)
+	lokiURL, err := s.behind(s.lokiNet, s.loki.BaseURL(), opts.Schedule, NetLoki, NetLokiCut) //nolint:contextcheck // the proxy serves until it is closed
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (s *system) start(ctx context.Context, opts Options, schedule []Fault) erro
 	if err != nil {
 		return err
 	}
-	if s.url, err = s.behind(s.frontNet, front, schedule, NetForwarder); err != nil {
+	if s.url, err = s.behind(s.frontNet, front, opts.Schedule, NetForwarder); err != nil { //nolint:contextcheck // as above
 		return err
 	}
 	for n := range opts.Forwarders {
@@ -114,7 +114,7 @@ func (s *system) startCollector(ctx context.Context, opts Options, number int, p
 	if opts.Verify {
 		configs = append(configs, verifyConfig)
 	}
-	var args []string
+	args := make([]string, 0, 2*len(configs))
 	for _, config := range configs {
 		args = append(args, "--config", "yaml:"+config)
 	}
@@ -157,14 +157,21 @@ func (s *system) stop() error {
 
 // check returns an error if a process has ended that nobody stopped.
 func (s *system) check() error {
-	processes := []*stack.Process{s.loki.Process}
-	for _, c := range s.collectors {
-		processes = append(processes, c.Process)
+	if err := checkProcess(s.loki.Process); err != nil {
+		return err
 	}
-	for _, p := range processes {
-		if p.PID() != 0 && !p.Running() && p.PID() != 0 {
-			return fmt.Errorf("a process has ended by itself\n%s", p.Tail())
+	for _, c := range s.collectors {
+		if err := checkProcess(c.Process); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func checkProcess(p *stack.Process) error {
+	// One that is stopped has no id. It may be between the first look and the second.
+	if p.PID() != 0 && !p.Running() && p.PID() != 0 {
+		return fmt.Errorf("a process has ended by itself\n%s", p.Tail())
 	}
 	return nil
 }
