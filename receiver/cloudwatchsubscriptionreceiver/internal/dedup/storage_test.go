@@ -514,6 +514,8 @@ func FuzzLoad(f *testing.F) {
 	fill(f, open(f, client, 1000), 200, keysOf(0, 200)...)
 	f.Add(client.data[chunksKey], client.data[chunkKey(0)], client.data[chunkKey(1)], 1000)
 	f.Add(client.data[chunksKey], client.data[chunkKey(1)], client.data[chunkKey(0)], 7)
+	begin(f, open(f, client, 1000), keysOf(200, 250)...)
+	f.Add(client.data[chunksKey], client.data[chunkKey(1)], client.data[chunkKey(0)], 1000)
 	f.Add(encodeChunks(0, 1<<20), []byte{}, []byte{128}, 1)
 	f.Add(encodeChunks(maxChunk-1, maxChunk), []byte{255}, []byte{3}, 100)
 	f.Add([]byte{}, []byte(nil), []byte("x"), 100)
@@ -537,5 +539,6 @@ func FuzzLoad(f *testing.F) {
 		}
 		s = open(t, client, maxEntries)
 		require.True(t, !fresh || len(known(t, s, key)) > 0)
+		require.True(t, !fresh || len(uncertain(t, s, key)) == 0)
 	})
 }

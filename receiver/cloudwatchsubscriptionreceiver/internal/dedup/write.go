@@ -30,14 +30,15 @@ func (s *Store) requestWrite(ctx context.Context) <-chan struct{} {
 func (s *Store) write(ctx context.Context) {
 	for {
 		s.mu.Lock()
-		round, end, changed := s.disk.round, s.acks.next, s.disk.changed
-		s.disk.round, s.disk.changed = nil, nil
+		round := s.disk.round
 		if round == nil {
 			close(s.disk.idle)
-			s.disk.idle, s.disk.changed = nil, changed
+			s.disk.idle = nil
 			s.mu.Unlock()
 			return
 		}
+		end, changed := s.acks.next, s.disk.changed
+		s.disk.round, s.disk.changed = nil, nil
 		s.mu.Unlock()
 		if err := s.writeRound(ctx, end, changed); err != nil {
 			s.disk.logger.Error("The keys of acknowledged documents could not be written. After a restart, these documents may be handed on again.",
