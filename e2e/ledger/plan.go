@@ -89,7 +89,8 @@ func newPlan(seed uint64, lines, groups int, mix map[Input]int, equal bool) *pla
 		if mix[input] == 0 {
 			continue
 		}
-		for n := range max(1, groups*mix[input]/shares) {
+		// Rounded up, so that there are no fewer in all.
+		for n := range (groups*mix[input] + shares - 1) / shares {
 			numbers[input] = append(numbers[input], len(p.groups))
 			p.groups = append(p.groups, group{input: input, name: fmt.Sprintf("ledger-%s-%d", input, n)})
 		}

@@ -19,6 +19,7 @@ func TestPlan(t *testing.T) {
 	assert.Equal(t, p, newPlan(1, lines, groups, DefaultMix, false))
 	assert.NotEqual(t, p, newPlan(2, lines, groups, DefaultMix, false))
 	assert.Equal(t, lines, p.lines)
+	assert.GreaterOrEqual(t, len(p.groups), groups)
 	assert.InDelta(t, groups, len(p.groups), float64(numInputs))
 
 	next := 0
