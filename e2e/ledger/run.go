@@ -224,6 +224,7 @@ func (r *run) watch(ctx context.Context) error {
 		if err := r.system.check(); err != nil {
 			return err
 		}
+		r.system.lookAtMemory()
 		since := time.Since(last)
 		if r.opts.Every == 0 || since < r.opts.Every {
 			continue

@@ -39,6 +39,8 @@ type system struct {
 	collectors []*stack.Collector
 	forwarders []*forwarder
 	url        string // where the senders send to
+	// mostOwn is the most memory that each collector took, without pages of files, when it was looked at.
+	mostOwn []int64
 
 	// One fault at a time stops Loki or a collector.
 	lokiMu       sync.Mutex
@@ -49,7 +51,7 @@ type system struct {
 
 // startSystem starts all parts. Also when it fails, stop ends those that it has started.
 func startSystem(ctx context.Context, opts Options) (*system, error) {
-	s := &system{lokiNet: &network{}, frontNet: &network{}, collectorsMu: make([]sync.Mutex, opts.Collectors)}
+	s := &system{lokiNet: &network{}, frontNet: &network{}, collectorsMu: make([]sync.Mutex, opts.Collectors), mostOwn: make([]int64, opts.Collectors)}
 	if err := s.start(ctx, opts); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
@@ -206,6 +208,15 @@ func (s *system) refused(ctx context.Context) (int, error) {
 	return int(sum), nil
 }
 
+// lookAtMemory looks how much memory the collectors take that run.
+func (s *system) lookAtMemory() {
+	for n, c := range s.collectors {
+		if memory, err := c.Memory(); err == nil {
+			s.mostOwn[n] = max(s.mostOwn[n], memory.Own)
+		}
+	}
+}
+
 // sizes says how much memory the collectors take, and how large their folders are.
 func (s *system) sizes() string {
 	var all []string
@@ -220,7 +231,7 @@ func (s *system) sizes() string {
 			all = append(all, err.Error())
 			continue
 		}
-		all = append(all, fmt.Sprintf("collector %d: %s, %d MiB in its folder", n, memory, size>>20))
+		all = append(all, fmt.Sprintf("collector %d: %s, of which the most was %d MiB; %d MiB in its folder", n, memory, s.mostOwn[n]>>20, size>>20))
 	}
 	return strings.Join(all, "; ")
 }

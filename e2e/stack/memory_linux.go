@@ -29,6 +29,8 @@ func readMemory(pid int) (Memory, error) {
 		switch string(fields[0]) {
 		case "VmHWM:":
 			m.Peak = kib << 10
+		case "RssAnon:":
+			m.Own = kib << 10
 		case "VmRSS:":
 			m.Resident = kib << 10
 		}

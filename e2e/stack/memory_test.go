@@ -20,6 +20,8 @@ func TestMemory(t *testing.T) {
 	require.NoError(t, err)
 	assert.Greater(t, m.Resident, int64(100<<10))
 	assert.GreaterOrEqual(t, m.Peak, m.Resident)
+	assert.Positive(t, m.Own)
+	assert.LessOrEqual(t, m.Own, m.Resident)
 	assert.Less(t, m.Peak, int64(1<<30))
 	require.NoError(t, p.Stop())
 	_, err = p.Memory()
