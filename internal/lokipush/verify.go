@@ -162,8 +162,9 @@ func (r *run) without(seen identities, report *Report) (kept run) {
 // it: two that have the same are duplicates.
 const recordUID = "log_record_uid"
 
-// identity is the same of two entries of one stream if they are the same line: by their time and the record's id, or
-// else by all that they have. Loki finds the level itself where a line comes without.
+// identity is the same of two entries of one stream if they are the same line: if their times and all structured metadata
+// are equal, but for the level, which Loki finds itself where a line comes without, and the lines, which Loki may have cut
+// off, so that they count only where there is no record's id.
 func (e entry) identity() string {
 	line, fields := e.parts()
 	metadata := map[string]string{}
@@ -173,16 +174,14 @@ func (e entry) identity() string {
 	return identityOf(e.nanos, string(line), metadata)
 }
 
-// identityOf is identity for what Loki answers. Of metadata, of which it owns nothing afterwards, pairs may be removed.
+// identityOf is identity for what Loki answers.
 func identityOf(nanos int64, line string, metadata map[string]string) string {
-	at := strconv.FormatInt(nanos, 10)
-	if uid := metadata[recordUID]; uid != "" {
-		return at + " uid " + uid
+	text := []string{strconv.FormatInt(nanos, 10)}
+	if metadata[recordUID] == "" {
+		text = append(text, line)
 	}
-	delete(metadata, detectedLevel)
-	text := []string{at, line}
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
-		if metadata[name] != "" {
+		if name != detectedLevel && metadata[name] != "" {
 			text = append(text, name, metadata[name])
 		}
 	}

@@ -239,6 +239,8 @@ func TestVerify(t *testing.T) {
 	id := func(uid, text string) line { return line{`{a="1"}`, 1000, text, []string{recordUID, uid}} }
 	f("the same id", found, batch(id("1", "one")), batch(id("1", "one")), 1)
 	f("the same id, cut off by Loki", found, batch(id("1", "o")), batch(id("1", "one")), 1)
+	f("the same id in another log stream", missing, batch(line{`{a="1"}`, 1000, "one", []string{recordUID, "1", "s", "1"}}),
+		batch(line{`{a="1"}`, 1000, "one", []string{recordUID, "1", "s", "2"}}), 2)
 	f("another id", missing, batch(id("1", "one")), batch(id("2", "one")), 2)
 	f("some of many", Resent{Found: 2, Missing: 1}, batch(id("1", ""), id("3", "")), batch(id("1", ""), id("2", ""), id("3", "")), 3)
 	f("twice in the batch", Resent{Found: 1, Missing: 1}, batch(), batch(id("1", ""), id("1", "")), 1)
