@@ -319,6 +319,7 @@ func TestChangeDuringFailure(t *testing.T) {
 		first := begin(t, s, keyOf(0))
 		fill(t, s, chunkSize, keysOf(10, 10+chunkSize)...)
 		second := begin(t, s, keyOf(1))
+		fill(t, s, chunkSize, keysOf(1000, 1000+chunkSize)...)
 		client.began, client.done = make(chan struct{}), make(chan struct{})
 		first.Commit(t.Context())
 		<-client.began
