@@ -98,11 +98,24 @@ func (a answer) interpret(b *Batch) verdict {
 	}
 }
 
-// leavesOpen says whether Loki may have stored lines of a request of which this answer does not say what became of them:
-// the answer was lost, or a part of Loki failed where another may have succeeded (pkg/distributor/distributor.go, PushWithResolver).
+// leavesOpen says whether Loki may have stored a request of which this answer does not say what became of it: the answer was
+// lost on its way, or it is that of a gateway which lost Loki's. By a 500 or 503 Loki says that too few of its ingesters
+// have it: to take what one of them has for stored would be to lose it with that one.
 func (a answer) leavesOpen() bool {
-	return a.status == 0 && !a.unsent || a.err != nil && a.status != 0 || a.status >= 500 || a.status >= 200 && a.status < 300
+	switch {
+	case a.status == 0:
+		return !a.unsent
+	case a.err != nil:
+		return true
+	case a.status >= 200 && a.status < 300:
+		return true
+	default:
+		return a.status == statusClientClosed || a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout
+	}
 }
+
+// statusClientClosed is what nginx, and Loki by way of dskit, answer to somebody who has gone.
+const statusClientClosed = 499
 
 // interpretPolicy is about streams that a policy of Loki's blocks. It has the others.
 func (a answer) interpretPolicy(b *Batch) verdict {

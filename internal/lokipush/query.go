@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -23,8 +24,8 @@ const (
 	maxAskedBytes = 512 << 10
 	// maxLimit is the most lines that Loki answers with, by default (max_entries_limit_per_query).
 	maxLimit = 5000
-	// maxQuestions bounds what one piece may cost where other lines are between its own.
-	maxQuestions = 500
+	// maxQuestions bounds what one stream may cost where other lines are between those asked for.
+	maxQuestions = 200
 	// maxAnswer bounds the memory for an answer.
 	maxAnswer = 32 << 20
 )
@@ -49,63 +50,129 @@ func (e *queryError) Unwrap() error { return e.err }
 
 // querier finds lines of one stream.
 type querier struct {
-	client      *Client
-	url, tenant string
-
+	*delivery
 	// selector is the stream's labels as they are written, and labels what they are.
 	selector string
 	labels   map[string]string
-	// found is what Loki has.
-	found identities
+
+	// wanted are the lines that are looked for.
+	wanted map[identity]bool
+	finding
 	// questions is how many were asked.
 	questions int
 }
 
-// look finds which of these entries, in the order of their timestamps, Loki has.
+func (d *delivery) newQuerier(s *stream) (*querier, error) {
+	labels, err := streamLabels(s.labels)
+	if err != nil {
+		return nil, &queryError{err: err}
+	}
+	return &querier{delivery: d, selector: s.labels, labels: labels, wanted: map[identity]bool{}, finding: finding{copies: map[identity]int{}}}, nil
+}
+
+// look finds which of these entries, in the order of their timestamps, Loki has. Its error is about Loki; that there are too
+// many other lines is the finding's.
 func (q *querier) look(ctx context.Context, entries []entry) error {
+	for _, e := range entries {
+		q.wanted[e.identity()] = true
+	}
 	for len(entries) > 0 {
-		n, size := 0, 0
-		for n < len(entries) && n < maxAskedLines && (n == 0 || size < maxAskedBytes) {
-			size += len(entries[n].field)
-			n++
+		if q.questions >= maxQuestions {
+			q.partial = fmt.Errorf("after %d questions about one stream, since other lines are between those asked for", q.questions)
+			return nil
 		}
-		if err := q.lookAt(ctx, entries[:n]); err != nil {
+		next, err := q.lookAt(ctx, firstOf(entries))
+		if err != nil {
 			return err
 		}
-		entries = entries[n:]
+		entries = entries[sort.Search(len(entries), func(i int) bool { return entries[i].nanos >= next }):]
 	}
 	return nil
 }
 
-// lookAt asks for the time in which the entries are. Where there are so many others that Loki does not tell of all, each
-// half is asked for.
-func (q *querier) lookAt(ctx context.Context, entries []entry) error {
-	first, last := entries[0].nanos, entries[len(entries)-1].nanos
-	limit := min(2*len(entries)+100, maxLimit)
-	if first == last {
-		limit = maxLimit
+// firstOf returns as many entries as are asked for at once.
+func firstOf(entries []entry) []entry {
+	n, size := 0, 0
+	for n < len(entries) && n < maxAskedLines && (n == 0 || size < maxAskedBytes) {
+		size += len(entries[n].field)
+		n++
 	}
-	if q.questions++; q.questions > maxQuestions {
-		return &queryError{err: fmt.Errorf("more than %d questions, since other lines are between those asked for", maxQuestions)}
-	}
-	lines, err := q.ask(ctx, first, last, limit)
-	switch {
-	case err != nil:
-		return err
-	case lines < limit:
-		return nil
-	case first == last:
-		return &queryError{err: fmt.Errorf("more than %d lines of one time", limit)}
-	}
-	half := len(entries) / 2
-	if err := q.lookAt(ctx, entries[:half]); err != nil {
-		return err
-	}
-	return q.lookAt(ctx, entries[half:])
+	return entries[:n]
 }
 
-// ask asks for the lines from first to last, in nanoseconds, and returns how many Loki told of.
-func (q *querier) ask(ctx context.Context, first, last int64, limit int) (lines int, err error) {
+// lookAt finds entries, and returns the time from which on is still to be asked for.
+func (q *querier) lookAt(ctx context.Context, entries []entry) (next int64, err error) {
+	first, last := entries[0].nanos, entries[len(entries)-1].nanos
+	lines, isFull, err := q.lines(ctx, first, last, min(2*len(entries)+100, maxLimit))
+	switch {
+	case err != nil:
+		return 0, err
+	case !isFull:
+		q.note(lines, last+1)
+		return last + 1, nil
+	}
+	// There may be more at the time of the last line.
+	if end := newest(lines); end > first {
+		q.note(lines, end)
+		return end, nil
+	}
+	lines, isFull, err = q.lines(ctx, first, first, maxLimit)
+	if err != nil {
+		return 0, err
+	}
+	if isFull {
+		q.partial = fmt.Errorf("more than %d lines of one time, or too long ones", len(lines))
+	}
+	q.note(lines, first+1)
+	return first + 1, nil
+}
+
+func newest(lines []queryLine) int64 {
+	end := lines[0].nanos
+	for _, line := range lines {
+		end = max(end, line.nanos)
+	}
+	return end
+}
+
+// note notes those lines before end that are looked for.
+func (q *querier) note(lines []queryLine, end int64) {
+	for _, line := range lines {
+		if line.nanos < end && q.wanted[line.identity] {
+			q.copies[line.identity]++
+		}
+	}
+}
+
+// lines asks for the lines from first to last, in nanoseconds: the first of them, at most limit. isFull says that there may
+// be more. Where they are too long to be told of at once, it asks for fewer. Loki may say then that there is nothing: that
+// is believed only if it says the same of a single line.
+func (q *querier) lines(ctx context.Context, first, last int64, limit int) (lines []queryLine, isFull bool, err error) {
+	for {
+		lines, err = q.ask(ctx, first, last, limit)
+		isTooLarge := errors.Is(err, errAnswerTooLarge)
+		if err == nil && len(lines) == 0 && limit > 1 {
+			one, err := q.ask(ctx, first, last, 1)
+			if err != nil {
+				return nil, false, err
+			}
+			isTooLarge = len(one) > 0
+		}
+		if !isTooLarge || limit == 1 {
+			return lines, len(lines) >= limit, err
+		}
+		limit = max(1, limit/16)
+	}
+}
+
+var errAnswerTooLarge = errors.New("the answer would be too large")
+
+// ask asks one question.
+func (q *querier) ask(ctx context.Context, first, last int64, limit int) ([]queryLine, error) {
+	q.questions++
+	if q.delivery.questions++; q.gate.isClosed() && q.delivery.questions > maxDivisionsClosed {
+		return nil, &queryError{err: errClosed}
+	}
 	params := url.Values{
 		"query":     {q.selector},
 		"start":     {strconv.FormatInt(first, 10)},
@@ -113,25 +180,24 @@ func (q *querier) ask(ctx context.Context, first, last int64, limit int) (lines 
 		"limit":     {strconv.Itoa(limit)},
 		"direction": {"forward"},
 	}
-	req, err := q.client.request(ctx, http.MethodGet, q.url+"?"+params.Encode(), q.tenant, nil)
+	req, err := q.client.request(ctx, http.MethodGet, q.options.QueryURL+"?"+params.Encode(), q.options.Tenant, nil)
 	if err != nil {
-		return 0, &queryError{err: err}
+		return nil, &queryError{err: err}
 	}
 	req.Header.Set(encodingFlagsHeader, categorizeLabels)
 	req.Header.Set("Cache-Control", "no-cache")
 	a := q.client.do(req, maxAnswer)
 	switch {
 	case a.status >= http.StatusInternalServerError && containsAny(a.text, sizeTexts), len(a.text) == maxAnswer:
-		// As good as full: there are too many others, or they are too long.
-		return limit, nil
+		return nil, &queryError{err: errAnswerTooLarge}
 	case a.err != nil || a.status >= http.StatusInternalServerError || a.status == http.StatusTooManyRequests:
-		return 0, &queryError{err: a.error(), temporary: true}
+		return nil, &queryError{err: a.error(), temporary: true}
 	case a.status != http.StatusOK:
-		return 0, &queryError{err: a.error()}
+		return nil, &queryError{err: a.error()}
 	}
-	lines, err = q.note(a.text)
+	lines, err := q.read(a.text)
 	if err != nil {
-		return 0, &queryError{err: fmt.Errorf("read the answer: %w", err)}
+		return nil, &queryError{err: fmt.Errorf("read the answer: %w", err)}
 	}
 	return lines, nil
 }
@@ -170,30 +236,51 @@ func (v *queryValue) UnmarshalJSON(data []byte) error {
 
 var errNotCategorized = errors.New("it does not keep structured metadata apart, as Loki 3.0 and later do")
 
-// note notes the lines of an answer that are the stream's own, and returns how many there are of all streams. Its errors
-// hold none of the answer.
-func (q *querier) note(text string) (lines int, err error) {
+// queryLine is a line that Loki tells of. Those of other streams have no identity.
+type queryLine struct {
+	nanos    int64
+	identity identity
+}
+
+// read reads an answer. Its errors hold none of it.
+func (q *querier) read(text string) (lines []queryLine, err error) {
 	var a queryAnswer
 	if err := json.NewDecoder(strings.NewReader(text)).Decode(&a); err != nil {
-		return 0, errors.New("it is not what Loki's query API answers")
+		return nil, errors.New("it is not what Loki's query API answers")
 	}
 	if a.Data.ResultType != "streams" {
-		return 0, errors.New("it has no streams")
+		return nil, errors.New("it has no streams")
 	}
-	categorized := slices.Contains(a.Data.EncodingFlags, categorizeLabels)
+	if len(a.Data.Result) > 0 && !slices.Contains(a.Data.EncodingFlags, categorizeLabels) {
+		return nil, errNotCategorized
+	}
 	for _, stream := range a.Data.Result {
-		if !categorized {
-			return 0, errNotCategorized
-		}
-		lines += len(stream.Values)
-		if !q.isOwn(stream.Stream) {
-			continue
-		}
+		isOwn := q.isOwn(stream.Stream)
 		for _, v := range stream.Values {
-			q.found[identityOf(v.nanos, v.line, v.metadata)] = true
+			line := queryLine{nanos: v.nanos}
+			if isOwn {
+				line.identity = identityOf(v.nanos, v.line, q.asSent(v.metadata))
+			}
+			lines = append(lines, line)
 		}
 	}
 	return lines, nil
+}
+
+// extracted is what Loki adds to the name of a pair that has the name of a label of the stream
+// (pkg/logql/log/labels.go).
+const extracted = "_extracted"
+
+// asSent returns structured metadata under the names under which it was sent.
+func (q *querier) asSent(metadata map[string]string) map[string]string {
+	for name, value := range metadata {
+		base, ok := strings.CutSuffix(name, extracted)
+		if _, isLabel := q.labels[base]; ok && (isLabel || base == serviceNameLabel) {
+			delete(metadata, name)
+			metadata[base] = value
+		}
+	}
+	return metadata
 }
 
 // isOwn says whether these are the stream's labels, besides those that Loki adds: a service name where there is none

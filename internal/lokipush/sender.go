@@ -17,9 +17,11 @@ type Sender struct {
 	client  *Client
 	options SenderOptions
 	gate    *gate
-	// started is when it was made, and unasked how often in a row Loki could not be asked although it took requests.
+	// started is when it was made.
 	started time.Time
-	unasked atomic.Int32
+	// failingSince is when Loki first failed to answer a question, in nanoseconds since 1970, if it has taken requests and
+	// answered none since.
+	failingSince atomic.Int64
 }
 
 // SenderOptions says how to deliver.
@@ -86,6 +88,8 @@ type Count struct{ Lines, Bytes int }
 type Resent struct {
 	// Found lines Loki had. They were not sent again, and are among the delivered.
 	Found int
+	// Repeated lines were in the batch twice, with the same id. They were sent once, and are among the delivered.
+	Repeated int
 	// Missing lines it did not have, and Unasked lines are those of which it could not be asked. Both were sent again.
 	Missing, Unasked int
 	// Err says why it could not be asked.
@@ -118,6 +122,8 @@ type delivery struct {
 	full   map[string]bool
 	// limited is how often in a row Loki has said that it is too much.
 	limited int
+	// questions is how often Loki was asked for lines.
+	questions int
 }
 
 // Deliver sends a batch in as many requests as it takes, one after another, until Loki has taken or refused every line,
@@ -417,7 +423,9 @@ func (d *delivery) slowStream(piece *Batch, v verdict, a *answer) {
 	d.full[piece.streams[0].labels] = true
 	lines, size := piece.Lines(), piece.Size()
 	again := piece
-	if v.again != nil {
+	if v.again == nil {
+		piece.SetUnsure()
+	} else {
 		again = v.again
 		left := lines - again.Lines()
 		for reason, n := range v.refused {

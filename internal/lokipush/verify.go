@@ -13,50 +13,66 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const (
 	// settle is how long it takes at most until Loki can be asked what it has of a request whose answer was lost: as long
 	// as its parts wait for each other (ingester_client.remote_timeout).
 	settle = 5 * time.Second
-	// maxUnasked is how often in a row Loki may fail to answer questions although it takes requests.
-	maxUnasked = 3
+	// patience is for how long Loki may fail to answer questions while it takes requests.
+	patience = 30 * time.Second
 )
 
 // unknown returns what is left of a piece without the lines that Loki has. Only those are looked for that it may have.
 //
-// If Loki cannot be asked now, the error says why, and the piece is as it was. If it cannot be asked at all, all of the
-// piece is unknown: to send a line twice is better than not at all.
+// If Loki cannot be asked now, the error says why, and what was not asked for is as it was. If it cannot be asked at all,
+// that is unknown: to send a line twice is better than not at all.
 func (d *delivery) unknown(ctx context.Context, piece *Batch) (*Batch, error) {
 	if d.options.QueryURL == "" || !piece.Unsure() {
 		return piece, nil
 	}
-	// What is unsure already when the process starts was sent shortly before.
-	if pause := settle - time.Since(d.started); pause > 0 {
-		if _, err := d.gate.sleep(ctx, pause); err != nil {
-			return piece, err
-		}
-	}
-	known, err := d.ask(ctx, piece)
-	if err == nil {
-		d.unasked.Store(0)
-	} else if !d.cannotAsk(ctx, err) {
+	if err := d.waitUntilSettled(ctx); err != nil {
 		return piece, err
 	}
-	d.report.Resent.Err = cmp.Or(d.report.Resent.Err, err)
-	return piece.without(known, &d.report), nil
+	known, err := d.lookUp(ctx, piece)
+	if err == nil {
+		d.failingSince.Store(0)
+		return piece.without(known, true, &d.report), nil
+	}
+	if !d.cannotAsk(ctx, err) {
+		return piece.without(known, false, &d.report), err
+	}
+	d.report.Resent.Err = err
+	return piece.without(known, true, &d.report), nil
 }
 
-// cannotAsk says whether it is no use to ask once more: Loki says so, or it fails again and again while it takes
-// requests. As long as it takes none, there is time.
+// waitUntilSettled waits after the process has started: what is unsure then was sent shortly before.
+func (d *delivery) waitUntilSettled(ctx context.Context) error {
+	pause := settle - time.Since(d.started)
+	if pause <= 0 {
+		return nil
+	}
+	_, err := d.gate.sleep(ctx, pause)
+	if errors.Is(err, errClosed) {
+		return nil // there is no time to lose
+	}
+	return err
+}
+
+// cannotAsk says whether it is no use to ask once more: Loki says so, or it has failed for long while it takes requests. As
+// long as it takes none, there is time.
 func (d *delivery) cannotAsk(ctx context.Context, err error) bool {
 	if failure, ok := errors.AsType[*queryError](err); ok && !failure.temporary {
 		return true
 	}
 	if !d.client.isTaking(ctx, d.options.Tenant) {
+		d.failingSince.Store(0)
 		return false
 	}
-	return d.unasked.Add(1) > maxUnasked
+	now := time.Now().UnixNano()
+	d.failingSince.CompareAndSwap(0, now)
+	return now-d.failingSince.Load() > int64(patience)
 }
 
 // isTaking says whether Loki takes requests: it refuses one without a stream in it, which it only does when it is there.
@@ -65,27 +81,31 @@ func (c *Client) isTaking(ctx context.Context, tenantID string) bool {
 	return a.err == nil && a.status < http.StatusInternalServerError && a.status != http.StatusTooManyRequests
 }
 
-// identities are what tells the lines of one stream apart.
-type identities map[string]bool
+// finding is what Loki has of the unsure lines of a stream.
+type finding struct {
+	// copies is how often it has each.
+	copies map[identity]int
+	// partial says why not all could be asked for. nil: they were.
+	partial error
+}
 
-// ask returns which of the lines of a piece that are unsure Loki has, by the labels of their streams.
-func (d *delivery) ask(ctx context.Context, piece *Batch) (map[string]identities, error) {
-	q := querier{client: d.client, url: d.options.QueryURL, tenant: d.options.Tenant}
-	known := map[string]identities{}
+// lookUp finds the unsure lines of a piece that Loki has, by the labels of their streams. With an error, it has asked for
+// those streams only that are there.
+func (d *delivery) lookUp(ctx context.Context, piece *Batch) (map[string]*finding, error) {
+	known := map[string]*finding{}
 	for i := range piece.streams {
 		s := &piece.streams[i]
 		if !s.unsure() {
 			continue
 		}
-		q.selector, q.found = s.labels, identities{}
-		var err error
-		if q.labels, err = streamLabels(s.labels); err != nil {
-			return known, &queryError{err: err}
+		q, err := d.newQuerier(s)
+		if err == nil {
+			err = q.look(ctx, s.unsureEntries())
 		}
-		if err := q.look(ctx, s.unsureEntries()); err != nil {
+		if err != nil {
 			return known, err
 		}
-		known[s.labels] = q.found
+		known[s.labels] = &q.finding
 	}
 	return known, nil
 }
@@ -101,25 +121,27 @@ func (s *stream) unsureEntries() (entries []entry) {
 	return entries
 }
 
-// without returns a batch of which nothing is unsure. That of the unsure lines which is known is left out, and so is one
-// that comes a second time. It reports what became of them. Of streams that are not among those known, all lines stay.
-func (b *Batch) without(known map[string]identities, report *Report) *Batch {
+// without returns the batch without the unsure lines that are known, and without those that the batch itself has twice, and
+// reports what became of the unsure ones. Of streams that were not asked for, the lines stay unsure, unless that is all
+// there is to know.
+func (b *Batch) without(known map[string]*finding, isAll bool, report *Report) *Batch {
 	rest := new(Batch)
 	for i := range b.streams {
 		s := &b.streams[i]
-		seen := known[s.labels]
-		if seen != nil {
-			s.noteSure(seen)
+		found := known[s.labels]
+		var records map[identity]bool
+		if found != nil {
+			records = s.sureRecords()
 		}
 		for _, r := range s.runs {
 			switch {
 			case !r.unsure:
-			case seen == nil:
+			case found != nil:
+				r = r.without(found, records, report)
+			case isAll:
+				r.unsure = false
 				report.Resent.Unasked += r.lines
-			default:
-				r = r.without(seen, report)
 			}
-			r.unsure = false
 			if r.lines > 0 {
 				rest.append(s.labels, r)
 			}
@@ -128,33 +150,52 @@ func (b *Batch) without(known map[string]identities, report *Report) *Batch {
 	return rest
 }
 
-// noteSure notes the entries that are not unsure. They go to Loki in any case.
-func (s *stream) noteSure(seen identities) {
+// sureRecords are those of the records with an id which Loki cannot have: they are sent in any case.
+func (s *stream) sureRecords() map[identity]bool {
+	records := map[identity]bool{}
 	for i := range s.runs {
 		if s.runs[i].unsure {
 			continue
 		}
 		for e := range eachEntry(s.runs[i].entries) {
-			seen[e.identity()] = true
+			if id := e.identity(); id.isRecord {
+				records[id] = true
+			}
 		}
 	}
+	return records
 }
 
-// without returns a run of the entries that were not seen, and notes them as seen.
-func (r *run) without(seen identities, report *Report) (kept run) {
+// without returns a run, of which nothing is unsure, of the entries that were not found. Of records with an id, what comes a
+// second time is no other line.
+func (r *run) without(found *finding, records map[identity]bool, report *Report) (kept run) {
 	for e := range eachEntry(r.entries) {
 		id := e.identity()
-		if seen[id] {
+		switch {
+		case found.copies[id] > 0:
 			report.Resent.Found++
-			report.Delivered.Lines++
-			report.Delivered.Bytes += len(e.field)
+			if !id.isRecord {
+				found.copies[id]--
+			}
+		case records[id]:
+			report.Resent.Repeated++
+		default:
+			if id.isRecord {
+				records[id] = true
+			}
+			kept.entries = append(kept.entries, e.field...)
+			kept.note(e.nanos)
 			continue
 		}
-		seen[id] = true
-		kept.entries = append(kept.entries, e.field...)
-		kept.note(e.nanos)
+		report.Delivered.Lines++
+		report.Delivered.Bytes += len(e.field)
 	}
-	report.Resent.Missing += kept.lines
+	if found.partial == nil {
+		report.Resent.Missing += kept.lines
+	} else {
+		report.Resent.Unasked += kept.lines
+		report.Resent.Err = found.partial
+	}
 	return kept
 }
 
@@ -165,7 +206,13 @@ const recordUID = "log_record_uid"
 // identity is the same of two entries of one stream if they are the same line: if their times and all structured metadata
 // are equal, but for the level, which Loki finds itself where a line comes without, and the lines, which Loki may have cut
 // off, so that they count only where there is no record's id.
-func (e entry) identity() string {
+type identity struct {
+	text string
+	// isRecord says that it has a record's id. Of others, there may be several that are equal.
+	isRecord bool
+}
+
+func (e entry) identity() identity {
 	line, fields := e.parts()
 	metadata := map[string]string{}
 	for name, value := range eachPair(fields) {
@@ -174,23 +221,33 @@ func (e entry) identity() string {
 	return identityOf(e.nanos, string(line), metadata)
 }
 
-// identityOf is identity for what Loki answers.
-func identityOf(nanos int64, line string, metadata map[string]string) string {
-	text := []string{strconv.FormatInt(nanos, 10)}
-	if metadata[recordUID] == "" {
-		text = append(text, line)
+// identityOf is the identity of what Loki answers.
+func identityOf(nanos int64, line string, metadata map[string]string) identity {
+	parts := []string{strconv.FormatInt(nanos, 10)}
+	isRecord := metadata[recordUID] != ""
+	if !isRecord {
+		parts = append(parts, line)
 	}
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		if name != detectedLevel && metadata[name] != "" {
-			text = append(text, name, metadata[name])
+			parts = append(parts, name, metadata[name])
 		}
 	}
 	// No length is taken for a part of what is beside it.
 	var b strings.Builder
-	for _, part := range text {
+	for _, part := range parts {
+		part = inJSON(part)
 		b.WriteString(strconv.Itoa(len(part)))
 		b.WriteByte(':')
 		b.WriteString(part)
 	}
-	return b.String()
+	return identity{b.String(), isRecord}
+}
+
+// inJSON returns a text as it comes out of JSON: with a replacement character for each byte that is not UTF-8.
+func inJSON(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	return string([]rune(text))
 }

@@ -5,6 +5,8 @@ package lokipush
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,8 +32,13 @@ type memoryLoki struct {
 	// answer, if it is not nil, may answer a request instead: with status 0, the answer is lost.
 	answer func(r *http.Request, body []byte) (status int, text string, instead bool)
 
-	mu        sync.Mutex
-	streams   map[string][]push.Entry
+	// mostBytes is how much of lines one answer has. 0: 4 MiB.
+	mostBytes int
+
+	mu      sync.Mutex
+	streams map[string][]push.Entry
+	// labels are the streams', by their text, with those that Loki adds.
+	labels    map[string]map[string]string
 	questions []url.Values
 	header    http.Header
 }
@@ -78,9 +85,20 @@ func (l *memoryLoki) store(body []byte) int {
 		return 422
 	}
 	if l.streams == nil {
-		l.streams = map[string][]push.Entry{}
+		l.streams, l.labels = map[string][]push.Entry{}, map[string]map[string]string{}
 	}
 	for _, stream := range request.Streams {
+		if l.labels[stream.Labels] == nil {
+			labels, err := streamLabels(stream.Labels)
+			if err != nil {
+				return 400
+			}
+			if labels["service_name"] == "" {
+				labels["service_name"] = "unknown_service"
+			}
+			labels["__stream_shard__"] = "1"
+			l.labels[stream.Labels] = labels
+		}
 		l.streams[stream.Labels] = append(l.streams[stream.Labels], stream.Entries...)
 	}
 	return 204
@@ -97,31 +115,40 @@ func (l *memoryLoki) query(params url.Values) string {
 		return n
 	}
 	type found struct {
+		text   string
 		labels map[string]string
 		entry  push.Entry
 	}
 	var all []found
 	for text, entries := range l.streams {
-		labels, _ := streamLabels(text)
-		if labels["service_name"] == "" {
-			labels["service_name"] = "unknown_service"
-		}
-		labels["__stream_shard__"] = "1"
+		labels := l.labels[text]
 		if !maps.Equal(wanted, intersection(wanted, labels)) {
 			continue
 		}
 		for _, e := range entries {
 			if at := e.Timestamp.UnixNano(); at >= number("start") && at < number("end") {
-				all = append(all, found{labels, e})
+				all = append(all, found{text, labels, e})
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b found) int { return a.entry.Timestamp.Compare(b.entry.Timestamp) })
+	slices.SortStableFunc(all, func(a, b found) int {
+		return cmp.Or(a.entry.Timestamp.Compare(b.entry.Timestamp), cmp.Compare(a.text, b.text))
+	})
 	all = all[:min(len(all), int(number("limit")))]
+	size := 0
+	for _, f := range all {
+		size += len(f.entry.Line)
+	}
+	if size > cmp.Or(l.mostBytes, 4<<20) {
+		all = nil // without a word
+	}
 	result := []any{}
 	for _, f := range all {
 		metadata := map[string]string{"detected_level": "info"}
 		for _, pair := range f.entry.StructuredMetadata {
+			if f.labels[pair.Name] != "" {
+				pair.Name += "_extracted"
+			}
 			metadata[pair.Name] = pair.Value
 		}
 		value := []any{strconv.FormatInt(f.entry.Timestamp.UnixNano(), 10), f.entry.Line, map[string]any{"structuredMetadata": metadata}}
@@ -243,7 +270,12 @@ func TestVerify(t *testing.T) {
 		batch(line{`{a="1"}`, 1000, "one", []string{recordUID, "1", "s", "2"}}), 2)
 	f("another id", missing, batch(id("1", "one")), batch(id("2", "one")), 2)
 	f("some of many", Resent{Found: 2, Missing: 1}, batch(id("1", ""), id("3", "")), batch(id("1", ""), id("2", ""), id("3", "")), 3)
-	f("twice in the batch", Resent{Found: 1, Missing: 1}, batch(), batch(id("1", ""), id("1", "")), 1)
+	f("twice in the batch", Resent{Repeated: 1, Missing: 1}, batch(), batch(id("1", ""), id("1", "")), 1)
+	f("twice in the batch, and in Loki", Resent{Found: 2}, batch(id("1", "")), batch(id("1", ""), id("1", "")), 1)
+	f("two equal lines without an id", Resent{Missing: 2}, batch(), batch(one, one), 2)
+	f("two equal lines without an id, one in Loki", Resent{Found: 1, Missing: 1}, batch(one), batch(one, one), 2)
+	f("the name of a label", found, with(func(l *line) { l.metadata = []string{"a", "2"} }), with(func(l *line) { l.metadata = []string{"a", "2"} }), 1)
+	f("not UTF-8", found, with(func(l *line) { l.text = "a\xff\xfeb" }), with(func(l *line) { l.text = "a\xff\xfeb" }), 1)
 	f("no length is taken for a part", missing,
 		with(func(l *line) { l.metadata = []string{"b", "21:c1:3"} }), with(func(l *line) { l.metadata = []string{"b", "2", "c", "3"} }), 2)
 }
@@ -258,14 +290,14 @@ func TestVerifyOnlyUnsure(t *testing.T) {
 	addEntry(again, `{a="1"}`, 1, "first", recordUID, "1")
 	b = b.Merge(unsure(again), 0, MeasureBytes)[0]
 	report := loki.sender().Deliver(t.Context(), b)
-	assert.Equal(t, Resent{Found: 1}, report.Resent)
+	assert.Equal(t, Resent{Repeated: 1}, report.Resent)
 	assert.Equal(t, 3, report.Delivered.Lines)
 	assert.Equal(t, []string{`{a="1"} first`, `{a="1"} second`}, loki.stored())
-	assert.Len(t, loki.questions, 1)
+	assert.Len(t, loki.questions, 2, "that there is nothing is asked twice")
 
 	report = loki.sender().Deliver(t.Context(), batchOf("sure"))
 	assert.Empty(t, report.Resent)
-	assert.Len(t, loki.questions, 1)
+	assert.Len(t, loki.questions, 2)
 }
 
 // After an answer was lost, what is left is unsure, and waits until Loki has settled.
@@ -291,7 +323,7 @@ func TestVerifyLostAnswer(t *testing.T) {
 }
 
 func TestLeavesOpen(t *testing.T) {
-	for status, want := range map[int]bool{202: true, 400: false, 401: false, 404: false, 429: false, 500: true, 502: true, 503: true, 504: true} {
+	for status, want := range map[int]bool{202: true, 400: false, 401: false, 404: false, 429: false, 499: true, 500: false, 502: true, 503: false, 504: true} {
 		assert.Equal(t, want, answer{status: status}.leavesOpen(), status)
 	}
 	assert.True(t, answer{err: http.ErrHandlerTimeout}.leavesOpen())
@@ -316,8 +348,17 @@ func TestVerifyAfterStart(t *testing.T) {
 		sender = loki.sender()
 		sender.started = time.Now()
 		sender.Close()
+		began = time.Now()
 		report = sender.Deliver(t.Context(), unsure(batchOf("b")))
-		require.ErrorIs(t, report.Err, errClosed)
+		assert.Zero(t, time.Since(began))
+		assert.Equal(t, Resent{Missing: 1}, report.Resent)
+
+		sender = loki.sender()
+		sender.started = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), settle/2)
+		defer cancel()
+		report = sender.Deliver(ctx, unsure(batchOf("c")))
+		require.ErrorIs(t, report.Err, context.DeadlineExceeded)
 		assert.Equal(t, 1, report.Remaining.Lines())
 		assert.True(t, report.Remaining.Unsure())
 	})
@@ -325,49 +366,122 @@ func TestVerifyAfterStart(t *testing.T) {
 
 // Where Loki cannot be asked now, the batch waits. Where it cannot be asked at all, it is sent.
 func TestVerifyCannotAsk(t *testing.T) {
+	const pause = 8 * time.Second
 	f := func(name string, status int, text string, taking bool, waits int) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			loki := new(memoryLoki)
-			loki.answer = func(r *http.Request, _ []byte) (int, string, bool) {
-				if strings.HasSuffix(r.URL.Path, "/query_range") {
-					return status, text, true
+			synctest.Test(t, func(t *testing.T) {
+				loki := new(memoryLoki)
+				loki.answer = func(r *http.Request, _ []byte) (int, string, bool) {
+					if strings.HasSuffix(r.URL.Path, "/query_range") {
+						return status, text, true
+					}
+					return 503, "", !taking
 				}
-				return 503, "", !taking
-			}
-			sender := loki.sender()
-			left := unsure(batchOf("a", "b"))
-			for range waits {
+				sender := loki.sender()
+				left := unsure(batchOf("a", "b"))
+				for range waits {
+					report := sender.Deliver(t.Context(), left)
+					require.ErrorContains(t, report.Err, "ask loki which lines it has: ")
+					assert.NotContains(t, report.Err.Error(), "secret")
+					assert.Empty(t, report.Resent)
+					left = report.Remaining
+					require.Equal(t, 2, left.Lines())
+					require.True(t, left.Unsure())
+					time.Sleep(pause)
+				}
+				if !taking {
+					return
+				}
 				report := sender.Deliver(t.Context(), left)
-				require.ErrorContains(t, report.Err, "ask loki which lines it has: ")
-				assert.NotContains(t, report.Err.Error(), "secret")
-				assert.Empty(t, report.Resent)
-				left = report.Remaining
-				require.Equal(t, 2, left.Lines())
-				require.True(t, left.Unsure())
-			}
-			report := sender.Deliver(t.Context(), left)
-			if !taking {
-				require.Error(t, report.Err)
-				return
-			}
-			assert.Equal(t, 2, report.Resent.Unasked)
-			require.Error(t, report.Resent.Err)
-			assert.Len(t, loki.stored(), 2)
-			// Another is not waited for as long.
-			report = sender.Deliver(t.Context(), unsure(batchOf("c")))
-			assert.Equal(t, 1, report.Resent.Unasked)
+				assert.Equal(t, 2, report.Resent.Unasked)
+				require.Error(t, report.Resent.Err)
+				assert.Len(t, loki.stored(), 2)
+				// Another is not waited for as long.
+				report = sender.Deliver(t.Context(), unsure(batchOf("c")))
+				assert.Equal(t, 1, report.Resent.Unasked)
+			})
 		})
 	}
+	const long = int(patience/pause) + 1
 	f("forbidden", 403, "forbidden", true, 0)
 	f("not found", 404, "", true, 0)
 	f("no JSON", 200, "secret", true, 0)
 	f("no streams", 200, `{"data":{"resultType":"matrix","result":[]}}`, true, 0)
 	f("an old Loki", 200, `{"data":{"resultType":"streams","result":[{"stream":{"a":"1","uid":"2"},"values":[["1","secret"]]}]}}`, true, 0)
-	f("failing", 500, "no", true, maxUnasked)
-	f("no answer", 0, "", true, maxUnasked)
-	f("too many questions", 429, "too many outstanding requests", true, maxUnasked)
-	f("away", 503, "", false, 10)
+	f("failing", 500, "no", true, long)
+	f("no answer", 0, "", true, long)
+	f("too many questions", 429, "too many outstanding requests", true, long)
+	f("away", 503, "", false, 100)
+}
+
+// Many batches that ask at the same moment are no reason to give up, and what was found out is not asked for again.
+func TestVerifyFailsOnce(t *testing.T) {
+	loki := new(memoryLoki)
+	two := func() *Batch {
+		b := batchAt(1, 2)
+		addEntry(b, `{b="2"}`, 3, "third")
+		return unsure(b)
+	}
+	loki.has(two())
+	loki.answer = func(r *http.Request, _ []byte) (int, string, bool) {
+		return 503, "", r.Method == http.MethodGet && strings.Contains(r.URL.RawQuery, "b%3D")
+	}
+	sender := loki.sender()
+	var reports [10]Report
+	var wg sync.WaitGroup
+	for i := range reports {
+		wg.Go(func() { reports[i] = sender.Deliver(t.Context(), two()) })
+	}
+	wg.Wait()
+	for _, report := range reports {
+		require.Error(t, report.Err)
+		assert.Equal(t, Resent{Found: 2}, report.Resent)
+		assert.Equal(t, 1, report.Remaining.Lines())
+		assert.True(t, report.Remaining.Unsure())
+	}
+	loki.answer = nil
+	report := sender.Deliver(t.Context(), reports[0].Remaining)
+	assert.Equal(t, Resent{Found: 1}, report.Resent)
+	assert.Len(t, loki.stored(), 3)
+}
+
+// A sender that is closed asks no more than it has time for.
+func TestVerifyAfterClose(t *testing.T) {
+	loki := new(memoryLoki)
+	sender := loki.sender()
+	sender.Close()
+	report := sender.Deliver(t.Context(), unsure(streamsOf(100, 1, 10)))
+	assert.Nil(t, report.Remaining)
+	assert.Equal(t, 100, report.Resent.Missing+report.Resent.Unasked)
+	assert.Positive(t, report.Resent.Unasked)
+	assert.Len(t, loki.questions, maxDivisionsClosed)
+}
+
+// A batch of many streams costs a question for each, and one more where Loki has nothing.
+func TestVerifyManyStreams(t *testing.T) {
+	loki := new(memoryLoki)
+	loki.has(streamsOf(510, 1, 10))
+	report := loki.sender().Deliver(t.Context(), unsure(streamsOf(510, 1, 10)))
+	assert.Equal(t, Resent{Found: 510}, report.Resent)
+	assert.Len(t, loki.questions, 510)
+}
+
+// Of an answer that is too large, Loki may say that there is nothing.
+func TestVerifyAmongLongLines(t *testing.T) {
+	loki := &memoryLoki{mostBytes: 40_000}
+	long := strings.Repeat("x", 1000)
+	all, part := new(Batch), new(Batch)
+	for i := range int64(60) {
+		addEntry(all, `{a="1"}`, i, long)
+	}
+	for _, at := range []int64{0, 20, 59} {
+		addEntry(all, `{a="1"}`, at, "own")
+		addEntry(part, `{a="1"}`, at, "own")
+	}
+	loki.has(all)
+	report := loki.sender().Deliver(t.Context(), unsure(part))
+	assert.Equal(t, Resent{Found: 3}, report.Resent)
 }
 
 // Other lines of the stream, and those of streams with more labels, may be more than Loki answers with.
@@ -391,7 +505,7 @@ func TestVerifyAmongOthers(t *testing.T) {
 			report := loki.sender().Deliver(t.Context(), unsure(part))
 			report.Resent.Err = nil
 			assert.Equal(t, want, report.Resent)
-			assert.LessOrEqual(t, len(loki.questions), maxQuestions)
+			assert.LessOrEqual(t, len(loki.questions), maxQuestions+1)
 			for _, q := range loki.questions {
 				limit, err := strconv.Atoi(q.Get("limit"))
 				require.NoError(t, err)
@@ -399,11 +513,36 @@ func TestVerifyAmongOthers(t *testing.T) {
 			}
 		})
 	}
-	f("none", 0, 1, 3000, Resent{Found: 1500, Missing: 1500})
+	f("none", 0, 1, 1200, Resent{Found: 600, Missing: 600})
 	f("many", 3000, 1, 30, Resent{Found: 15, Missing: 15})
+	f("very many", 3000, 1, 150, Resent{Found: 75, Missing: 75})
 	f("of one time", 3000, 0, 30, Resent{Found: 15, Missing: 15})
-	f("too many of one time", maxLimit, 0, 10, Resent{Unasked: 10})
-	f("too many questions", 40*maxQuestions, 1, 2*maxQuestions, Resent{Unasked: 2 * maxQuestions})
+	f("too many of one time", 2*maxLimit, 0, 10, Resent{Unasked: 10})
+}
+
+// What cannot be asked for in time is sent, and what was found until then is not.
+func TestVerifyTooManyQuestions(t *testing.T) {
+	loki := new(memoryLoki)
+	const own = 100
+	all, part := new(Batch), new(Batch)
+	for i := range int64(own) {
+		addEntry(part, `{a="1"}`, i, "own")
+		addEntry(all, `{a="1"}`, i, "own")
+		for range 50 {
+			addEntry(all, `{a="1"}`, i, "other")
+		}
+	}
+	loki.has(all)
+	loki.answer = func(r *http.Request, _ []byte) (int, string, bool) {
+		// What is told at once is less than there is at one time, so that each time is asked for by itself.
+		limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+		return 500, "larger than max", limit > 40
+	}
+	report := loki.sender().Deliver(t.Context(), unsure(part))
+	assert.Positive(t, report.Resent.Found)
+	assert.Positive(t, report.Resent.Unasked)
+	assert.Equal(t, own, report.Resent.Found+report.Resent.Unasked)
+	require.ErrorContains(t, report.Resent.Err, "questions about one stream")
 }
 
 // The mark stays with the lines, however a batch is divided.
@@ -442,13 +581,13 @@ func FuzzQueryAnswer(f *testing.F) {
 	f.Add(`{"data":{"resultType":"streams","result":[{"stream":{"a":"1","uid":"2"},"values":[["1","a"]]}]}}`)
 	f.Add(`{"data":{"resultType":"streams","encodingFlags":["categorize-labels"],"result":[{"stream":{"a":"1"},"values":[["1","a"],[],["x","y"]]}]}}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		q := querier{labels: map[string]string{"a": "1"}, found: identities{}}
-		lines, err := q.note(text)
-		if err != nil && strings.Contains(err.Error(), text) && len(text) > 10 {
+		q := querier{labels: map[string]string{"a": "1"}}
+		lines, err := q.read(text)
+		if err != nil && (len(lines) > 0 || strings.Contains(err.Error(), text) && len(text) > 10) {
 			t.Errorf("the error has the answer: %v", err)
 		}
-		if len(q.found) > lines {
-			t.Errorf("%d lines found among %d", len(q.found), lines)
+		if limit := strings.Count(text, "["); len(lines) > limit {
+			t.Errorf("%d lines of %d arrays", len(lines), limit)
 		}
 	})
 }
