@@ -23,7 +23,7 @@ func TestCrashModel(t *testing.T) {
 		for seed := range uint64(4) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newCrashRun(t, rand.New(rand.NewPCG(seed, 1)), maxEntries, keys)
-				for range 2000 {
+				for range 1000 {
 					r.step()
 				}
 				r.crash()
