@@ -222,7 +222,9 @@ func (e *lokiExporter) recordResent(ctx context.Context, resent *lokipush.Resent
 		e.set.Logger.Warn("Loki could not be asked which lines it has. They are sent again.",
 			zap.Int("lines", resent.Unasked), zap.Error(resent.Err))
 	}
-	for outcome, lines := range map[string]int{"found": resent.Found, "missing": resent.Missing, "unasked": resent.Unasked} {
+	for outcome, lines := range map[string]int{
+		"found": resent.Found, "missing": resent.Missing, "repeated": resent.Repeated, "unasked": resent.Unasked,
+	} {
 		if lines > 0 {
 			e.metrics.ExporterLokiResentLines.Add(ctx, int64(lines), e.withID(attribute.String("outcome", outcome)))
 		}

@@ -260,7 +260,7 @@ func TestRequestEncoding(t *testing.T) {
 	require.NoError(t, err)
 	r := requestOf(e, lines("one", "two"))
 	var unreadable []error
-	encoding := requestEncoding{nil, func(err error) { unreadable = append(unreadable, err) }}
+	encoding := requestEncoding{nil, true, func(err error) { unreadable = append(unreadable, err) }}
 	data, err := encoding.Marshal(t.Context(), r)
 	require.NoError(t, err)
 	_, back, err := encoding.Unmarshal(bytes.Clone(data))

@@ -57,7 +57,7 @@ func (e *lokiExporter) newLane(ctx context.Context, tenant string) (*lane, error
 		// The HTTP client has a timeout of its own.
 		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
 		exporterhelper.WithRetry(e.config.RetryConfig),
-		xexporterhelper.WithQueueBatch(e.config.QueueConfig, xexporterhelper.QueueBatchSettings{Encoding: requestEncoding{e.config.partitionKeys(), e.unreadable}}),
+		xexporterhelper.WithQueueBatch(e.config.QueueConfig, xexporterhelper.QueueBatchSettings{Encoding: requestEncoding{e.config.partitionKeys(), e.config.Resend.Verify, e.unreadable}}),
 	)
 	if err != nil {
 		return nil, err

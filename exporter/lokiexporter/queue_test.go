@@ -175,14 +175,20 @@ func TestDamagedQueue(t *testing.T) {
 	assert.Len(t, host.values["loki logs"], 7)
 }
 
-// A document that the receiver marks may be Loki's already.
+// A document that the receiver marks may be Loki's already, which matters if Loki is asked.
 func TestMarkedDocuments(t *testing.T) {
-	host := &disk{}
-	e := onDisk(t, "http://127.0.0.1:1", host, 1, nil)
-	require.NoError(t, e.ConsumeLogs(redelivery.Mark(t.Context()), lines("again")))
-	require.NoError(t, e.ConsumeLogs(t.Context(), lines("new")))
-	require.NoError(t, e.Shutdown(t.Context()))
-	queue := host.values["loki logs"]
-	assert.EqualValues(t, diskUnsure, queue["0"][0])
-	assert.EqualValues(t, diskPlain, queue["1"][0])
+	for _, verify := range []bool{false, true} {
+		host := &disk{}
+		e := newExporter(t, "http://127.0.0.1:1", nil, func(c *Config) {
+			c.Resend.Verify = verify
+			c.QueueConfig.Get().StorageID = &diskID
+		})
+		require.NoError(t, e.Start(t.Context(), host))
+		require.NoError(t, e.ConsumeLogs(redelivery.Mark(t.Context()), lines("again")))
+		require.NoError(t, e.ConsumeLogs(t.Context(), lines("new")))
+		require.NoError(t, e.Shutdown(t.Context()))
+		queue := host.values["loki logs"]
+		assert.Equal(t, verify, queue["0"][0] == diskUnsure)
+		assert.EqualValues(t, diskPlain, queue["1"][0])
+	}
 }

@@ -58,6 +58,8 @@ type requestEncoding struct {
 	// metadataKeys are the client metadata by which batches are kept apart, and which are kept with them: extensions make
 	// headers of it. There may be secrets in the rest.
 	metadataKeys []string
+	// verify says that what Loki may have already is marked. Versions that do not know the mark cannot read it.
+	verify bool
 	// unreadable is told of what could not be read. The queue drops it without a word.
 	unreadable func(error)
 }
@@ -92,7 +94,7 @@ func (e requestEncoding) Marshal(ctx context.Context, r xexporterhelper.Request)
 		}
 	}
 	var data []byte
-	if batch.Unsure() {
+	if e.verify && batch.Unsure() {
 		data = append(data, diskUnsure)
 	}
 	if len(kept) == 0 {

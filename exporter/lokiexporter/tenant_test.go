@@ -496,7 +496,7 @@ func TestMetadataOnDisk(t *testing.T) {
 	ctx := client.NewContext(t.Context(), client.Info{Metadata: client.NewMetadata(map[string][]string{
 		"X-Team": {"a", "b"}, "Authorization": {"hunter2"},
 	})})
-	encoding := requestEncoding{[]string{"x-team", "x-other"}, func(error) {}}
+	encoding := requestEncoding{[]string{"x-team", "x-other"}, false, func(error) {}}
 	data, err := encoding.Marshal(ctx, r)
 	require.NoError(t, err)
 	assert.NotContains(t, string(data), "hunter2")

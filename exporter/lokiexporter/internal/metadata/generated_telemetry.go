@@ -125,7 +125,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterLokiResentLines, err = builder.meter.Int64Counter(
 		"otelcol_exporter_loki_resent_lines",
-		metric.WithDescription("Number of lines that Loki may have had already when they were to be sent again. It had those that were found, which are not sent; it did not have those that were missing; of those unasked it could not be asked. Only with resend::verify. [Alpha]"),
+		metric.WithDescription("Number of lines that Loki may have had already when they were to be sent again, each time that they were to be. Loki had those found, and not those missing; of those unasked it could not be asked; those repeated were in the batch twice. Those found and repeated are not sent. Only with resend::verify. [Alpha]"),
 		metric.WithUnit("{line}"),
 	)
 	errs = errors.Join(errs, err)

@@ -168,7 +168,7 @@ func AssertEqualExporterLokiRequests(t *testing.T, tt *componenttest.Telemetry, 
 func AssertEqualExporterLokiResentLines(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_loki_resent_lines",
-		Description: "Number of lines that Loki may have had already when they were to be sent again. It had those that were found, which are not sent; it did not have those that were missing; of those unasked it could not be asked. Only with resend::verify. [Alpha]",
+		Description: "Number of lines that Loki may have had already when they were to be sent again, each time that they were to be. Loki had those found, and not those missing; of those unasked it could not be asked; those repeated were in the batch twice. Those found and repeated are not sent. Only with resend::verify. [Alpha]",
 		Unit:        "{line}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

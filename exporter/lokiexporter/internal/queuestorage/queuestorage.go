@@ -10,8 +10,7 @@
 //   - If it cannot read what it has noted about itself, it begins anew, and overwrites what waits. Here it does not start.
 //   - An item that it reads while the storage has no room left to note that it does, it deletes. Here it is read.
 //
-// It knows how the queue of exporterhelper v0.158 stores itself (internal/queue/persistent_queue.go). What is stored in
-// another way it leaves alone.
+// It knows how the queue of exporterhelper v0.158 stores itself (internal/queue/persistent_queue.go).
 package queuestorage
 
 import (
@@ -60,7 +59,11 @@ func (e queueExtension) GetClient(ctx context.Context, kind component.Kind, id c
 	}
 	client := &queueClient{Client: inner, mark: e.host.mark, logger: e.host.logger}
 	if err := client.load(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("%q of %s in %s: %w", name, id, e.host.id, err), inner.Close(ctx))
+		err = fmt.Errorf("%q of %s in %s: %w", name, id, e.host.id, err)
+		if errors.Is(err, errDamaged) {
+			err = fmt.Errorf("%w: move its file away to start without what waits in it", err)
+		}
+		return nil, errors.Join(err, inner.Close(ctx))
 	}
 	return client, nil
 }
@@ -78,41 +81,50 @@ type queueClient struct {
 	isUnsureStored bool
 }
 
-// load finds out what was under way when the process ended.
+// load finds out what was under way when the process ended, and what the queue is to find as its state: that which was
+// read here, so that it cannot fail to read it.
 func (c *queueClient) load(ctx context.Context) error {
-	stateOp, unsureOp := storage.GetOperation(stateKey), storage.GetOperation(unsureKey)
-	if err := c.Client.Batch(ctx, stateOp, unsureOp); err != nil {
+	keys := []string{stateKey, unsureKey, legacyStateKey, string(formatIndex(0))}
+	ops := make([]*storage.Operation, len(keys))
+	for i, key := range keys {
+		ops[i] = storage.GetOperation(key)
+	}
+	if err := c.Client.Batch(ctx, ops...); err != nil {
 		return fmt.Errorf("read the queue's state: %w", err)
 	}
 	var err error
-	if c.unsureBefore, err = parseIndex(unsureOp.Value); err != nil {
+	if c.unsureBefore, err = parseIndex(ops[1].Value); err != nil {
 		return err
 	}
 	c.isUnsureStored = true
-	s, err := parseState(stateOp.Value)
-	switch {
-	case errors.Is(err, errUnknownState):
-		c.logger.Error("What was under way when the process ended cannot be put back in its place.", zap.Error(err))
+	if len(ops[0].Value) == 0 {
+		if isNew := ops[1].Value == nil && ops[3].Value == nil; !isNew && ops[2].Value == nil {
+			return fmt.Errorf("%w: it is missing", errDamaged)
+		}
 		return nil
-	case err != nil:
-		return fmt.Errorf("%w: move its file away to start without what waits in it", err)
-	case len(s.dispatched) == 0:
+	}
+	s, err := parseState(ops[0].Value)
+	if err != nil {
+		return err
+	}
+	c.state = ops[0].Value
+	if len(s.dispatched) == 0 {
 		return nil
 	}
 	c.logger.Info("What was under way when the process ended is sent first. Loki may have some of it.", zap.Int("items", len(s.dispatched)))
 	if s.read > c.unsureBefore {
 		c.unsureBefore, c.isUnsureStored = s.read, false
 	}
-	c.state = s.readAgain(c.closeUp(ctx, s))
+	c.state = s.readAgain(c.firstToRead(ctx, s))
 	return nil
 }
 
 // maxHoles is how many places without an item the queue may have to pass over, each in a transaction.
 const maxHoles = 1000
 
-// closeUp returns the index from which the queue is to read the items that were under way. If many that are done with are
+// firstToRead returns the index from which the queue is to read the items that were under way. If many that are done with are
 // between them, they are put next to each other first, in one transaction, and if that cannot be, they stay where they are.
-func (c *queueClient) closeUp(ctx context.Context, s state) uint64 {
+func (c *queueClient) firstToRead(ctx context.Context, s state) uint64 {
 	first := s.dispatched[0]
 	if s.read-first-uint64(len(s.dispatched)) <= maxHoles {
 		return first

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // memory is a storage in memory, the extension and the host that have it.
@@ -176,7 +177,7 @@ func TestHoles(t *testing.T) {
 	delete(m.values, "7")
 	client, err = m.open(t)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"marked item 2", "", fmt.Sprint("item ", far)}, items(t, client, 3))
+	assert.Equal(t, []string{"marked item 2", fmt.Sprint("item ", far)}, items(t, client, 2))
 
 	m = queue(far, far+1, 2)
 	m.full = true
@@ -201,21 +202,44 @@ func TestNothingUnderWay(t *testing.T) {
 }
 
 func TestDamaged(t *testing.T) {
-	for _, key := range []string{stateKey, unsureKey} {
-		m := queue(5, 6)
-		m.values[key] = []byte{0xff}
+	f := func(key string, value []byte) {
+		t.Helper()
+		m := queue(0, 6)
+		m.values[key] = value
+		before := maps.Clone(m.values)
 		_, err := m.open(t)
 		require.ErrorContains(t, err, `"logs" of memory in memory: the queue's state is damaged`)
+		require.ErrorContains(t, err, "move its file away")
 		assert.True(t, m.closed)
+		assert.Equal(t, before, m.values)
 	}
-	// Of another version, it is the queue's affair.
+	f(unsureKey, []byte{0xff})
+	f(stateKey, []byte{0xff})
+	f(stateKey, nil)
+	f(stateKey, fields(3, 7, 4, 6))
+	f(stateKey, protowire.AppendVarint(protowire.AppendTag(nil, fieldWriteIndex, protowire.VarintType), 6))
+
 	m := queue(5, 6)
-	m.values[stateKey] = fields(9, 9)
+	delete(m.values, stateKey)
+	m.values[unsureKey] = []byte("5")
+	_, err := m.open(t)
+	require.ErrorContains(t, err, "the queue's state is damaged: it is missing")
+	// Earlier versions kept it in another way.
+	m.values[legacyStateKey] = []byte("12345678")
+	_, err = m.open(t)
+	require.NoError(t, err)
+}
+
+// The queue finds the state that was read when it was opened, since it would begin anew if it could not read it.
+func TestStateIsReadOnce(t *testing.T) {
+	m := queue(5, 6)
+	state := m.values[stateKey]
 	client, err := m.open(t)
 	require.NoError(t, err)
+	delete(m.values, stateKey)
 	data, err := client.Get(t.Context(), stateKey)
 	require.NoError(t, err)
-	assert.Equal(t, fields(9, 9), data)
+	assert.Equal(t, state, data)
 }
 
 // Where nothing can be written, only what the queue reads an item by succeeds.

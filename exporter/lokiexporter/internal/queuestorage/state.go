@@ -17,6 +17,8 @@ import (
 const (
 	// stateKey is what the queue keeps its state under. An item is under its index, in decimal.
 	stateKey = "qmv0"
+	// legacyStateKey is part of what earlier versions kept, which the queue reads itself.
+	legacyStateKey = "ri"
 	// unsureKey is ours: the index before which all items are marked, in decimal.
 	unsureKey = "awsloki_unsure_before"
 )
@@ -28,10 +30,7 @@ const (
 	fieldDispatched = 5
 )
 
-var (
-	errDamaged      = errors.New("the queue's state is damaged")
-	errUnknownState = errors.New("the queue's state is of an unknown form")
-)
+var errDamaged = errors.New("the queue's state is damaged")
 
 // state is the queue's, as far as it matters here.
 type state struct {
@@ -60,20 +59,23 @@ func (s *state) closeUp(ctx context.Context, client storage.Client) (first uint6
 	if err := client.Batch(ctx, items...); err != nil {
 		return 0, fmt.Errorf("read the items that were under way: %w", err)
 	}
+	// The queue may have been about to note that it had deleted one.
+	items = slices.DeleteFunc(items, func(op *storage.Operation) bool { return op.Value == nil })
 	first = s.read - uint64(len(items))
-	var deletes, sets []*storage.Operation
 	moved := *s
 	moved.dispatched = nil
+	var ops []*storage.Operation
 	for i, item := range items {
-		index := first + uint64(i)
-		deletes = append(deletes, storage.DeleteOperation(item.Key))
-		// The queue may have been about to note that it had deleted one that is not there.
-		if item.Value != nil {
-			sets = append(sets, storage.SetOperation(string(formatIndex(index)), item.Value))
-		}
-		moved.dispatched = append(moved.dispatched, index)
+		moved.dispatched = append(moved.dispatched, first+uint64(i))
+		// From the last on, none takes the place of one that is still to be moved.
+		ops = append([]*storage.Operation{storage.SetOperation(string(formatIndex(first+uint64(i))), item.Value)}, ops...)
 	}
-	ops := append(append(deletes, sets...), storage.SetOperation(stateKey, moved.encode()))
+	ops = append(ops, storage.SetOperation(stateKey, moved.encode()))
+	for _, index := range s.dispatched {
+		if index < first {
+			ops = append(ops, storage.DeleteOperation(string(formatIndex(index))))
+		}
+	}
 	if err := client.Batch(ctx, ops...); err != nil {
 		return 0, fmt.Errorf("write the items that were under way: %w", err)
 	}
@@ -124,10 +126,10 @@ func parseState(data []byte) (s state, err error) {
 			if s.dispatched, err = appendIndexes(s.dispatched, wireType, value); err != nil {
 				return state{}, err
 			}
-		case number < fieldReadIndex && wireType == protowire.Fixed64Type:
+		case number == fieldReadIndex || number == fieldWriteIndex:
+			return state{}, errDamaged
+		default: // sizes, and what later versions may have
 			s.others = append(s.others, field...)
-		default:
-			return state{}, errUnknownState
 		}
 	}
 	slices.Sort(s.dispatched)
@@ -141,7 +143,7 @@ func appendIndexes(indexes []uint64, wireType protowire.Type, value []byte) ([]u
 	case protowire.BytesType:
 		value, _ = protowire.ConsumeBytes(value)
 	default:
-		return nil, errUnknownState
+		return nil, errDamaged
 	}
 	for len(value) > 0 {
 		index, n := protowire.ConsumeFixed64(value)
@@ -158,11 +160,11 @@ func appendIndexes(indexes []uint64, wireType protowire.Type, value []byte) ([]u
 func (s *state) check() error {
 	for i, index := range s.dispatched {
 		if index >= s.read || i > 0 && index == s.dispatched[i-1] {
-			return errUnknownState
+			return errDamaged
 		}
 	}
 	if s.read > s.write {
-		return errUnknownState
+		return errDamaged
 	}
 	return nil
 }

@@ -45,11 +45,11 @@ func TestParseState(t *testing.T) {
 	f(append(sizes, fields(3, 7, 4, 9)...), state{read: 7, write: 9, others: sizes}, nil)
 	f(append(fields(3, 7, 4, 9), packed(6, 2)...), state{read: 7, write: 9, dispatched: []uint64{2, 6}}, nil)
 	f(fields(3, 7, 4, 9, 5, 6, 5, 2), state{read: 7, write: 9, dispatched: []uint64{2, 6}}, nil)
-	f(packed(1), state{}, errUnknownState) // not read yet
-	f(append(fields(3, 7, 4, 9), packed(6, 6)...), state{}, errUnknownState)
-	f(fields(3, 7, 4, 6), state{}, errUnknownState)
-	f(fields(6, 1), state{}, errUnknownState)
-	f(protowire.AppendVarint(protowire.AppendTag(nil, fieldReadIndex, protowire.VarintType), 7), state{}, errUnknownState)
+	f(packed(1), state{}, errDamaged) // not read yet
+	f(append(fields(3, 7, 4, 9), packed(6, 6)...), state{}, errDamaged)
+	f(fields(3, 7, 4, 6), state{}, errDamaged)
+	f(fields(3, 7, 4, 9, 6, 1), state{read: 7, write: 9, others: fields(6, 1)}, nil)
+	f(protowire.AppendVarint(protowire.AppendTag(nil, fieldReadIndex, protowire.VarintType), 7), state{}, errDamaged)
 	f(sizes[:len(sizes)-1], state{}, errDamaged)
 	f([]byte{0xff}, state{}, errDamaged)
 	f(append(fields(3, 7, 4, 9), protowire.AppendBytes(protowire.AppendTag(nil, fieldDispatched, protowire.BytesType), []byte("odd"))...), state{}, errDamaged)
