@@ -45,20 +45,25 @@ const (
 	canaryPassword = "canary-of-a-password"
 )
 
-// Whatever goes wrong with lines and credentials, neither is in a log, in a metric or in an answer.
+// inBasic is how the forwarder's password stands in an Authorization header.
+func inBasic(password string) string {
+	return base64.StdEncoding.EncodeToString([]byte("forwarder:" + password))
+}
+
+// Whatever goes wrong with lines and credentials, neither is in a log, in a metric or in an answer. Lines that Loki refuses are
+// the likeliest: what it says of them is logged.
 func TestNothingLeaks(t *testing.T) {
 	loki := stacktest.StartLoki(t, stack.LokiOptions{Config: "limits_config: {max_line_size: 1KB}"})
 	_, pushURL := startProxy(t, loki, pushes(faultproxy.Fault{Kind: faultproxy.HalfAnswer, Status: 500, Body: "a half"}, 1))
 	withPassword := strings.Replace(pushURL, "://", "://forwarder:"+canaryPassword+"@", 1)
 	p := startReceiverBefore(t, loki, map[string]string{"LOKI_URL": withPassword},
 		guarded+"basicauth}, firehose_access_key: "+canaryPassword+", max_decoded_bytes: 1000000}}\n"+strings.Replace(basicAuth, "change-me", canaryPassword, 1),
-		"exporters: {loki: {resend: {verify: true}, headers: {X-Key: "+canaryPassword+"}, max_line_size: 500}}\nservice: {telemetry: {logs: {level: debug}}}")
+		"exporters: {loki: {resend: {verify: true}, headers: {X-Key: "+canaryPassword+"}}}\nprocessors: {restamp: {timestamps: never}}\nservice: {telemetry: {logs: {level: debug}}}")
 
 	var answers []string
 	send := func(path string, body []byte, header map[string]string, password string) {
 		g := guest{t, http.DefaultClient, p.collector.URL(), header}
-		credentials := "Basic " + base64.StdEncoding.EncodeToString([]byte("forwarder:"+password))
-		got, err := g.request(http.MethodPost, path, body, map[string]string{authorization: credentials})
+		got, err := g.request(http.MethodPost, path, body, map[string]string{authorization: "Basic " + inBasic(password)})
 		require.NoError(t, err)
 		answers = append(answers, got.body)
 	}
@@ -71,7 +76,8 @@ func TestNothingLeaks(t *testing.T) {
 	push, err := lambdapromtail.Encode(lambdapromtail.Stream(m))
 	require.NoError(t, err)
 	text := m.JSON()
-	for _, password := range []string{"wrong-" + canaryPassword, canaryPassword} {
+	passwords := []string{"wrong-" + canaryPassword, canaryPassword}
+	for _, password := range passwords {
 		for _, body := range [][]byte{m.Gzip(), old.Gzip(), long.Gzip(), text[:len(text)-5], []byte(canaryLine), []byte(`{"messageType":"` + canaryLine + `"}`)} {
 			send(subscriptionPath, body, nil, password)
 			send(objectURL(canaryLine[:6], 0), body, nil, password)
@@ -90,13 +96,17 @@ func TestNothingLeaks(t *testing.T) {
 		answers = append(answers, series)
 	}
 	for _, text := range append(answers, log) {
-		for _, canary := range []string{canaryLine, canaryPassword} {
+		for _, canary := range []string{canaryLine, canaryPassword, inBasic(passwords[0]), inBasic(passwords[1])} {
 			if i := strings.Index(text, canary); i >= 0 {
 				assert.Fail(t, "leaked", "%s", text[max(0, i-300):min(len(text), i+300)])
 			}
 		}
 	}
 	assert.Positive(t, metrics.Sum("otelcol_exporter_loki_delivered_lines"))
+	for _, reason := range []string{"greater_than_max_sample_age", "line_too_long"} {
+		assert.Positive(t, metrics.Sum("otelcol_exporter_loki_refused_lines", "reason", reason), reason)
+		assert.Contains(t, log, reason)
+	}
 	assert.Contains(t, log, "Refused a request.")
 }
 
