@@ -22,6 +22,7 @@ type book struct {
 	found        []uint8 // by line: how often log queries have shown it
 	counted      []int   // by group: how many lines metric queries have counted
 	foreign      int     // lines in Loki that no document of their group has
+	altered      int     // lines in Loki that are not as they were sent
 }
 
 // waiter is told when so many lines are acknowledged.
@@ -93,8 +94,9 @@ func (b *book) await(ctx context.Context, lines int) bool {
 	}
 }
 
-// find notes a line that a log query of a group has shown, by its id. ok says that the line has an id at all.
-func (b *book) find(group, id int, ok bool) {
+// find notes a line that a log query of a group has shown, by its id. ok says that the line has an id at all. It returns the
+// document that has the line, and false if none that was sent does.
+func (b *book) find(group, id int, ok bool) (document, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.found == nil {
@@ -102,15 +104,24 @@ func (b *book) find(group, id int, ok bool) {
 	}
 	if !ok || id >= b.plan.lines {
 		b.foreign++
-		return
+		return document{}, false
 	}
-	if d := b.plan.documentOf(id); d.group != group || !b.sent[d.number] {
+	d := b.plan.documentOf(id)
+	if d.group != group || !b.sent[d.number] {
 		b.foreign++
-		return
+		return document{}, false
 	}
 	if b.found[id] < math.MaxUint8 {
 		b.found[id]++
 	}
+	return d, true
+}
+
+// alter notes that a line is not as it was sent.
+func (b *book) alter() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.altered++
 }
 
 // count notes how many lines a metric query of a group has counted.
@@ -151,24 +162,22 @@ func (b *book) balance() []Row {
 	return rows
 }
 
-// balanceCounts is balance where lines were only counted. Within a group, a line that is lost then makes up for one that is
-// doubled.
-func (b *book) balanceCounts() []Row {
+// balanceCounts returns what the book says of each input, and what follows for all of them where it is only known how many
+// lines Loki has taken: a line that is lost makes up for one that is doubled then.
+func (b *book) balanceCounts(delivered int) (rows []Row, all Row) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	rows := newRows()
-	groups := make([]Row, len(b.plan.groups))
+	rows = newRows()
+	var sum Row
 	for _, d := range b.plan.documents {
 		b.addDocument(&rows[d.input], d)
-		b.addDocument(&groups[d.group], d)
+		b.addDocument(&sum, d)
 	}
-	for n, group := range b.plan.groups {
-		row, stored := &rows[group.input], b.counted[n]
-		row.Lost += max(0, groups[n].Acknowledged-stored)
-		row.Doubled += max(0, stored-groups[n].Sent)
-		row.UnacknowledgedInLoki += min(max(0, stored-groups[n].Acknowledged), groups[n].Unacknowledged)
+	return rows, Row{
+		Lost:                 max(0, sum.Acknowledged-delivered),
+		Doubled:              max(0, delivered-sum.Sent),
+		UnacknowledgedInLoki: min(max(0, delivered-sum.Acknowledged), sum.Unacknowledged),
 	}
-	return rows
 }
 
 func newRows() []Row {

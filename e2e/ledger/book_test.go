@@ -123,19 +123,21 @@ func TestForeignLines(t *testing.T) {
 }
 
 func TestBalanceCounts(t *testing.T) {
-	f := func(acknowledged map[int]int, stored int, want Row) {
+	f := func(acknowledged map[int]int, delivered int, want Row) {
 		t.Helper()
-		b := entries{sent: 3, acknowledged: acknowledged, counted: map[int]int{0: stored, 1: 3}}.book()
-		want.Input, want.Sent = Subscription, 7
-		assert.Equal(t, want, b.balanceCounts()[Subscription])
+		rows, all := entries{sent: 3, acknowledged: acknowledged}.book().balanceCounts(delivered)
+		assert.Equal(t, 7, rows[Subscription].Sent)
+		assert.Equal(t, 3, rows[Push].Sent)
+		assert.Equal(t, acknowledged[0]+acknowledged[2], rows[Subscription].Acknowledged)
+		assert.Equal(t, want, all)
 	}
 	whole := map[int]int{0: 4, 1: 3, 2: 3}
-	f(whole, 7, Row{Acknowledged: 7})
-	f(whole, 5, Row{Acknowledged: 7, Lost: 2})
-	f(whole, 9, Row{Acknowledged: 7, Doubled: 2})
-	f(map[int]int{0: 4}, 4, Row{Acknowledged: 4, Unacknowledged: 3})
-	f(map[int]int{0: 4}, 6, Row{Acknowledged: 4, Unacknowledged: 3, UnacknowledgedInLoki: 2})
-	f(map[int]int{0: 4}, 8, Row{Acknowledged: 4, Unacknowledged: 3, UnacknowledgedInLoki: 3, Doubled: 1})
+	f(whole, 10, Row{})
+	f(whole, 8, Row{Lost: 2})
+	f(whole, 12, Row{Doubled: 2})
+	f(map[int]int{0: 4}, 4, Row{})
+	f(map[int]int{0: 4}, 6, Row{UnacknowledgedInLoki: 2})
+	f(map[int]int{0: 4}, 11, Row{UnacknowledgedInLoki: 6, Doubled: 1})
 }
 
 // What is acknowledged stays so, and whoever waits for it is told.
@@ -169,7 +171,7 @@ func TestPrint(t *testing.T) {
 		sent: 3, acknowledged: map[int]int{0: 4, 1: 3}, found: map[int]string{0: "0012", 1: "4566"},
 	}.book()
 	r := &Result{
-		Rows: b.balance(), Refused: 1, Foreign: 2, Took: time.Second,
+		Rows: b.balance(), Refused: 1, Foreign: 2, Altered: 3, Took: time.Second,
 		Done: map[Kind]int{LokiKill: 2, CollectorKill: 1}, Failures: map[string]int{"503": 3},
 	}
 	var out strings.Builder
@@ -180,7 +182,7 @@ func TestPrint(t *testing.T) {
   all but push     7             4               3                 0     1        1
            all    10             7               3                 0     1        2
 
-lost 1, doubled 1, unacknowledged 3; of those pushed, doubled 1; refused by Loki 1; in Loki and never sent 2
+lost 1, doubled 1, unacknowledged 3; of those pushed, doubled 1; refused by Loki 1; in Loki and never sent 2; with another time or log_record_uid 3
 took 1s; deliveries that failed map[503:3]; faults that happened map[collector-kill:1 loki-kill:2]
 `, out.String())
 }

@@ -61,10 +61,7 @@ type repeated struct {
 
 // make makes a document's lines.
 func (g *generator) make(d document) (*parcel, error) {
-	p := &parcel{document: d, name: fmt.Sprintf("%d-%d", g.seed, d.number), at: time.Now()}
-	if !g.repeat {
-		p.at = g.begun.Add(time.Duration(d.before-g.groups[d.group].lines) * lineStep)
-	}
+	p := &parcel{document: d, name: g.name(d), at: g.start(d)}
 	var err error
 	switch d.input {
 	case Forwarder:
@@ -82,6 +79,33 @@ func (g *generator) make(d document) (*parcel, error) {
 		return nil, fmt.Errorf("make document %d: %w", d.number, err)
 	}
 	return p, nil
+}
+
+func (g *generator) name(d document) string { return fmt.Sprintf("%d-%d", g.seed, d.number) }
+
+// start returns the time of a document's first line.
+func (g *generator) start(d document) time.Time {
+	if g.repeat {
+		return time.Now()
+	}
+	return g.begun.Add(time.Duration(d.before-g.groups[d.group].lines) * lineStep)
+}
+
+// recordUIDs returns what log_record_uid says of each line of a document in the end.
+func (g *generator) recordUIDs(d document) []string {
+	ids := make([]string, d.lines)
+	switch d.input {
+	case Push: // which has none
+	case S3:
+		for i := range ids {
+			ids[i] = fmt.Sprint(g.name(d), ":", i+1)
+		}
+	default:
+		for i, event := range g.message(&parcel{document: d, name: g.name(d), at: g.start(d)}).LogEvents {
+			ids[i] = event.ID
+		}
+	}
+	return ids
 }
 
 // message returns the message of a subscription that has the document's lines.

@@ -55,11 +55,13 @@ var networkFaults = map[Kind][]faultproxy.Fault{
 type network struct {
 	mu     sync.Mutex
 	phases []*phase // in the order in which they begin
-	hung   bool     // one request has met a fault that only a timeout ends, and that is enough
+	failed map[Kind]int
+	hung   bool // one request has met a fault that only a timeout ends, and that is enough
 }
 
 // phase is a time in which requests fail.
 type phase struct {
+	kind   Kind
 	random *rand.Rand
 	faults []faultproxy.Fault
 	left   int // requests
@@ -67,10 +69,11 @@ type phase struct {
 	ended  chan struct{} // closed when no request is left
 }
 
-// disturb has requests fail as f says, and waits until it is over, or ctx is done: then it goes on as requests come. It
-// returns how many requests have met a fault so far.
-func (n *network) disturb(ctx context.Context, f Fault) int {
+// disturb has requests fail as f says, and waits until it is over, or ctx is done: then it goes on as requests come. begun is
+// called when the next request may fail. It returns how many requests have failed so far.
+func (n *network) disturb(ctx context.Context, f Fault, begun func()) int {
 	p := &phase{
+		kind:   f.Kind,
 		random: rand.New(rand.NewPCG(f.Seed, 3)), //nolint:gosec // equal seeds are to give equal faults
 		faults: networkFaults[f.Kind],
 		left:   f.Requests,
@@ -79,6 +82,7 @@ func (n *network) disturb(ctx context.Context, f Fault) int {
 	n.mu.Lock()
 	n.phases = append(n.phases, p)
 	n.mu.Unlock()
+	begun()
 	select {
 	case <-p.ended:
 	case <-ctx.Done():
@@ -86,6 +90,15 @@ func (n *network) disturb(ctx context.Context, f Fault) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return p.failed
+}
+
+// addFailed adds how many requests have failed, by the kind of fault.
+func (n *network) addFailed(done map[Kind]int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for kind, requests := range n.failed {
+		done[kind] += requests
+	}
 }
 
 // decide is the proxy's.
@@ -112,7 +125,14 @@ func (n *network) decideIn(p *phase, r *faultproxy.Request) faultproxy.Fault {
 		fault.Kind == faultproxy.Hang && n.hung:
 		return faultproxy.Fault{}
 	}
+	if fault.Kind == faultproxy.Slow {
+		return fault // which is no failure
+	}
 	n.hung = n.hung || fault.Kind == faultproxy.Hang
 	p.failed++
+	if n.failed == nil {
+		n.failed = map[Kind]int{}
+	}
+	n.failed[p.kind]++
 	return fault
 }

@@ -87,7 +87,7 @@ func TestParseFaults(t *testing.T) {
 }
 
 func TestSchedule(t *testing.T) {
-	o := Options{Seed: 1, Lines: 100_000, Collectors: 2, Forwarders: 3, Faults: map[Kind]int{}}
+	o := Options{Seed: 1, Lines: 100_000, Collectors: 2, Faults: map[Kind]int{}}
 	for _, kind := range Kinds {
 		o.Faults[kind] = 4
 	}
@@ -102,12 +102,7 @@ func TestSchedule(t *testing.T) {
 		if f.Kind == CollectorKill && f.After > 0 {
 			after++
 		}
-		switch f.Kind {
-		case ForwarderKill:
-			assert.Less(t, f.Target, o.Forwarders)
-		default:
-			assert.Less(t, f.Target, o.Collectors)
-		}
+		assert.Less(t, f.Target, o.Collectors)
 	}
 	assert.Equal(t, o.Faults, counts)
 	assert.Less(t, after, counts[CollectorKill], "some are right after an acknowledgement")
@@ -124,7 +119,13 @@ func TestScheduledOutage(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for _, o := range []Options{{}, {Dir: "x"}, {Lines: 1}, {Dir: "x", Lines: 1, Outage: time.Second}} {
+	for _, o := range []Options{
+		{},
+		{Dir: "x"},
+		{Lines: 1},
+		{Dir: "x", Lines: 1, Outage: time.Second},
+		{Dir: "x", Lines: 1, CountOnly: true, Faults: map[Kind]int{CollectorTerm: 1}},
+	} {
 		_, err := o.withDefaults()
 		require.Error(t, err)
 	}

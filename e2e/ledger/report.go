@@ -35,9 +35,11 @@ func (r *Row) add(other Row) {
 // Result is what became of the lines of a run.
 type Result struct {
 	Rows    []Row // by input
+	Counted Row   // with CountOnly: what the exporters' count says is lost and doubled of all inputs
 	Foreign int   // lines in Loki that were not sent: there is something wrong with the run itself
+	Altered int   // lines in Loki, each copy, whose time or log_record_uid is another than it was sent with
 	Refused int   // lines that Loki refused, as the collectors counted since they were last started
-	// Done is how often each fault happened: of those of the network, how many requests met one.
+	// Done is how often each fault happened, and met something: of those of the network, how many requests failed.
 	Done map[Kind]int
 	// Failures are deliveries that did not have all of their lines acknowledged, by the status of their answer, the type of the
 	// forwarder's error, or what else there was instead.
@@ -52,7 +54,7 @@ func (r *Result) Total() Row { return r.sum(func(Input) bool { return true }) }
 func (r *Result) Promised() Row { return r.sum(Input.Promised) }
 
 func (r *Result) sum(of func(Input) bool) Row {
-	var sum Row
+	sum := r.Counted
 	for _, row := range r.Rows {
 		if of(row.Input) {
 			sum.add(row)
@@ -95,6 +97,9 @@ func (r *Result) String() string {
 	}
 	if r.Foreign > 0 {
 		fmt.Fprintf(&b, "; in Loki and never sent %d", r.Foreign)
+	}
+	if r.Altered > 0 {
+		fmt.Fprintf(&b, "; with another time or log_record_uid %d", r.Altered)
 	}
 	fmt.Fprintf(&b, "\ntook %s; deliveries that failed %v; faults that happened %v", r.Took.Round(time.Millisecond), r.Failures, r.Done)
 	return b.String()

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ type Options struct {
 	Dir    string // for logs, queues and Loki's data
 	Binary string // of the collector; default: _build/otelcol-awsloki in the repository
 	Config string // the collectors' configuration; default: config.yaml of the repository
-	Seed   uint64 // equal seeds give equal documents and schedules
+	// Seed: equal seeds give equal documents and equal schedules of faults. What else they meet depends on time.
+	Seed   uint64
 	Lines  int
 	Groups int           // log groups; default: 10
 	Mix    map[Input]int // shares of the lines; default: DefaultMix
@@ -39,8 +41,10 @@ type Options struct {
 	Verify  bool     // the exporter asks Loki before it sends again what Loki may have
 	Overlay []string // YAML that is laid over the configuration, one after another
 
-	Rate      int           // lines in a second; default: as fast as they are acknowledged
-	CountOnly bool          // the same lines over and over, which are counted in the end and not looked for one by one
+	Rate int // lines in a second; default: as fast as they are acknowledged
+	// CountOnly sends the same lines over and over, of which it is only known how many the exporters have counted. No fault may
+	// end a collector, since it would begin to count anew.
+	CountOnly bool
 	GiveUp    time.Duration // when the senders give up what is not acknowledged; default: never
 	Drain     time.Duration // how long the collectors may take to send what is left; default: 10 minutes
 
@@ -70,6 +74,12 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Schedule == nil {
 		o.Schedule = newSchedule(o)
 	}
+	slices.SortStableFunc(o.Schedule, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
+	for _, f := range o.Schedule {
+		if o.CountOnly && f.Kind.endsCollector() {
+			return o, fmt.Errorf("a collector that only counts must not end, as it does by %s", f.Kind)
+		}
+	}
 	return o, nil
 }
 
@@ -82,6 +92,7 @@ type run struct {
 	system    *system
 	failed    tally[string] // deliveries, by their answers
 	done      tally[Kind]
+	begun     []chan struct{} // by fault of the schedule: closed when it may meet something
 	journal   *journal
 }
 
@@ -96,6 +107,9 @@ func Run(ctx context.Context, opts Options) (result *Result, err error) {
 		opts:    opts,
 		plan:    newPlan(opts.Seed, opts.Lines, opts.Groups, opts.Mix, opts.CountOnly),
 		journal: &journal{w: opts.Progress, begun: time.Now()},
+	}
+	for range opts.Schedule {
+		r.begun = append(r.begun, make(chan struct{}))
 	}
 	r.book = newBook(r.plan)
 	r.generator = &generator{seed: opts.Seed, groups: r.plan.groups, begun: r.journal.begun, repeat: opts.CountOnly, repeated: map[int]repeated{}}
@@ -119,20 +133,25 @@ func (r *run) steps(ctx context.Context) (*Result, error) {
 	if err := stack.Eventually(ctx, r.opts.Drain, r.system.drained); err != nil {
 		return nil, fmt.Errorf("wait until the collectors have sent all they have: %w", err)
 	}
-	result := &Result{Failures: r.failed.all(), Done: r.done.all(), Took: time.Since(r.journal.begun)}
+	result := &Result{Took: time.Since(r.journal.begun)}
 	r.journal.printf("the collectors have sent what they had")
-	var err error
-	if result.Refused, err = r.system.refused(ctx); err != nil {
+	counted, err := r.system.counters(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if err := r.audit(ctx); err != nil {
+	result.Refused = counted.refused
+	if r.opts.CountOnly {
+		result.Rows, result.Counted = r.book.balanceCounts(counted.delivered)
+	} else if err := r.audit(ctx); err != nil {
 		return nil, err
+	} else {
+		result.Rows, result.Foreign, result.Altered = r.book.balance(), r.book.foreign, r.book.altered
 	}
-	r.journal.printf("Loki has told what it has")
-	if result.Rows, result.Foreign = r.book.balance(), r.book.foreign; r.opts.CountOnly {
-		result.Rows = r.book.balanceCounts()
-	}
-	return result, nil
+	// What is wrong with the network goes on until there is nothing more to send.
+	result.Failures, result.Done = r.failed.all(), r.done.all()
+	r.system.frontNet.addFailed(result.Done)
+	r.system.lokiNet.addFailed(result.Done)
+	return result, r.system.check()
 }
 
 // load sends all lines, and does the faults. It returns when both are over.
@@ -208,11 +227,12 @@ func (r *run) senders(ctx context.Context) []func() error {
 // sent any more.
 func (r *run) doFaults(ctx, load context.Context) error {
 	faults, ctx := newCrew(ctx)
-	for _, f := range r.opts.Schedule {
+	for n, f := range r.opts.Schedule {
 		if !r.book.await(load, f.At) {
 			break // the senders have given up
 		}
-		faults.do(func() error { return r.doFault(ctx, load, f) })
+		begun := sync.OnceFunc(func() { close(r.begun[n]) })
+		faults.do(func() error { return r.doFault(ctx, load, f, begun) })
 	}
 	return faults.wait()
 }

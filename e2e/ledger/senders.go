@@ -28,6 +28,9 @@ const (
 	maxRetryAfter = time.Second
 	// sendTimeout is for one request. It has to be longer than the collector ever takes, for what is pushed is doubled else.
 	sendTimeout = 10 * time.Second
+	// faultLag is the part of all lines of which a fault may be late: as many may be under way when it is due, and are not to
+	// be waited for.
+	faultLag = 5
 	// sendersPerInput is how many documents of an input are under way at once, by HTTP.
 	sendersPerInput = 2
 )
@@ -83,6 +86,7 @@ func (r *run) send(ctx context.Context, c courier, d document) error {
 		return err
 	}
 	r.book.send(d)
+	random := rand.New(rand.NewPCG(r.opts.Seed, uint64(d.number))) //nolint:gosec // no secret
 	for taken := 0; ; {
 		a, err := c.deliver(ctx, p, taken)
 		if err != nil {
@@ -94,7 +98,7 @@ func (r *run) send(ctx context.Context, c courier, d document) error {
 			return nil
 		}
 		r.failed.add(a.kind, 1)
-		backoff := minBackoff + rand.N(maxBackoff-minBackoff) //nolint:gosec // no secret
+		backoff := minBackoff + time.Duration(random.Int64N(int64(maxBackoff-minBackoff)))
 		if !pause(ctx, max(backoff, min(a.retryAfter, maxRetryAfter))) {
 			return nil
 		}
@@ -106,7 +110,16 @@ func (r *run) feed(ctx context.Context, to map[Input]chan document) error {
 	for _, documents := range to {
 		defer close(documents)
 	}
+	faults := 0 // which documents need not wait for
 	for _, d := range r.plan.documents {
+		// However slow the machine is, a fault that is due meets something.
+		for ; faults < len(r.opts.Schedule) && r.opts.Schedule[faults].At+r.opts.Lines/faultLag <= d.first; faults++ {
+			select {
+			case <-r.begun[faults]:
+			case <-ctx.Done():
+				return nil
+			}
+		}
 		if r.opts.Rate > 0 {
 			due := r.journal.begun.Add(time.Duration(float64(d.first) / float64(r.opts.Rate) * float64(time.Second)))
 			if !pause(ctx, time.Until(due)) {

@@ -109,7 +109,9 @@ func TestNetwork(t *testing.T) {
 	var phases sync.WaitGroup
 	failed := make([]int, 2)
 	for i := range failed {
-		phases.Go(func() { failed[i] = n.disturb(t.Context(), Fault{Kind: NetLokiCut, Requests: 50, Seed: uint64(i)}) })
+		phases.Go(func() {
+			failed[i] = n.disturb(t.Context(), Fault{Kind: NetLokiCut, Requests: 50, Seed: uint64(i)}, func() {})
+		})
 	}
 	require.Eventually(t, func() bool {
 		n.mu.Lock()
@@ -125,6 +127,9 @@ func TestNetwork(t *testing.T) {
 	phases.Wait()
 	assert.Equal(t, faultproxy.Fault{}, n.decide(request))
 	assert.Equal(t, cut, failed[0]+failed[1])
+	done := map[Kind]int{}
+	n.addFailed(done)
+	assert.Equal(t, map[Kind]int{NetLokiCut: cut}, done)
 	assert.InDelta(t, 100*faultShare, cut, 25)
 }
 
@@ -134,7 +139,7 @@ func TestNetworkGateway(t *testing.T) {
 		n := &network{phases: []*phase{}}
 		ended, end := context.WithCancel(t.Context())
 		end()
-		n.disturb(ended, Fault{Kind: NetLoki, Requests: 1000})
+		n.disturb(ended, Fault{Kind: NetLoki, Requests: 1000}, func() {})
 		kinds := map[faultproxy.Kind]int{}
 		for range 1000 {
 			fault := n.decide(request)
@@ -143,6 +148,9 @@ func TestNetworkGateway(t *testing.T) {
 			}
 			kinds[fault.Kind]++
 		}
+		done := map[Kind]int{}
+		n.addFailed(done)
+		assert.Equal(t, 1000-kinds[faultproxy.None]-kinds[faultproxy.Slow], done[NetLoki], "what is slow has not failed")
 		return kinds
 	}
 	large := count(&faultproxy.Request{Path: pushPath, Bytes: 2 * gatewayLimit})

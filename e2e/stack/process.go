@@ -92,6 +92,21 @@ func (p *Process) Start(ctx context.Context) error {
 	return nil
 }
 
+// Launch starts the process and does not wait until it is ready: so it can be killed while it starts.
+func (p *Process) Launch(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run != nil {
+		return fmt.Errorf("launch %s: it runs already", p.cmd.Name)
+	}
+	r, err := p.launch(ctx)
+	if err != nil {
+		return fmt.Errorf("launch %s: %w", p.cmd.Name, err)
+	}
+	p.run = r
+	return nil
+}
+
 func (p *Process) launch(ctx context.Context) (*run, error) {
 	if err := os.MkdirAll(p.cmd.Dir, 0o700); err != nil {
 		return nil, err
@@ -105,7 +120,9 @@ func (p *Process) launch(ctx context.Context) (*run, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.cmd.Path, p.cmd.Args...) //nolint:gosec // runs what it is told to
-	cmd.Dir, cmd.Stdout, cmd.Stderr = p.cmd.Dir, log, log
+	// By way of a pipe, for a limit on the process's files is none on its log.
+	output := struct{ io.Writer }{log}
+	cmd.Dir, cmd.Stdout, cmd.Stderr = p.cmd.Dir, output, output
 	cmd.Env = environ(p.cmd.Env)
 	cmd.SysProcAttr = sysProcAttr()
 
@@ -121,7 +138,7 @@ func (p *Process) launch(ctx context.Context) (*run, error) {
 			r.err = cmd.Wait()
 			close(r.done)
 		}
-		_ = log.Close() // the process has a descriptor of its own
+		_ = log.Close() // all that the process wrote is there by now
 	}()
 	return r, <-started
 }
