@@ -254,6 +254,9 @@ func (s *system) checkFlushed(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+	if metrics.Sum("loki_ingester_memory_chunks") == 0 {
+		return errors.New("loki does not say that it has any chunks in memory")
+	}
 	if flushed := metrics.Sum("loki_ingester_chunks_flushed_total"); flushed > 0 {
 		return fmt.Errorf("loki has flushed %.0f chunks, so it may not count equal lines", flushed)
 	}

@@ -53,7 +53,7 @@ func parseFlags() (ledger.Options, error) {
 	flag.StringVar(&o.Dir, "dir", "", "folder for logs, queues and Loki's data, which stay there (default: a temporary one, which stays when the run fails)")
 	flag.StringVar(&o.Binary, "collector", "", "the collector's binary (default: _build/otelcol-awsloki in the repository)")
 	flag.StringVar(&o.Config, "config", "", "the collectors' configuration (default: config.yaml of the repository)")
-	flag.Uint64Var(&o.Seed, "seed", 1, "equal seeds give equal documents and faults")
+	flag.Uint64Var(&o.Seed, "seed", 1, "equal seeds give equal documents and an equal schedule of faults")
 	flag.IntVar(&o.Lines, "lines", 1_000_000, "how many lines to send")
 	flag.IntVar(&o.Groups, "groups", 50, "how many log groups they are of")
 	flag.StringVar(&mix, "mix", "", "shares of the inputs, such as forwarder=40,subscription=60 (default: 40, 25, 15, 15 and 5 of forwarder, subscription, firehose, s3 and push)")
@@ -65,7 +65,7 @@ func parseFlags() (ledger.Options, error) {
 	flag.Var((*list)(&o.Overlay), "overlay", "YAML that is laid over the configuration; may be given several times")
 	flag.IntVar(&o.Rate, "rate", 0, "lines in a second (default: as fast as they are acknowledged)")
 	flag.DurationVar(&length, "for", 0, "how long to send, with -rate: instead of -lines")
-	flag.BoolVar(&o.CountOnly, "count-only", false, "send the same lines over and over, and count them only, for runs of many millions")
+	flag.BoolVar(&o.CountOnly, "count-only", false, "send the same lines over and over, and compare only how many with what the exporters have counted, for runs of many millions")
 	flag.DurationVar(&o.GiveUp, "give-up", 0, "when to give up what is not acknowledged (default: never)")
 	flag.DurationVar(&o.Drain, "drain", 10*time.Minute, "how long the collectors may take to send what is left")
 	flag.DurationVar(&o.Every, "every", time.Minute, "how often to write the progress")
@@ -131,9 +131,9 @@ func run(ctx context.Context, opts ledger.Options) (err error) {
 		return err
 	}
 	switch {
-	case result.Total().Lost > 0, result.Foreign > 0:
-		return fmt.Errorf("acknowledged lines are lost, or lines are in Loki that were not sent\nThe logs are in %s", opts.Dir)
-	case opts.Verify && opts.Collectors == 1 && result.Promised().Doubled > 0:
+	case result.Total().Lost > 0, result.Foreign > 0, result.Altered > 0:
+		return fmt.Errorf("acknowledged lines are lost, or lines are in Loki that were not sent, or not so\nThe logs are in %s", opts.Dir)
+	case result.Counted.Doubled > 0, opts.Verify && opts.Collectors == 1 && result.Promised().Doubled > 0:
 		return fmt.Errorf("lines are doubled\nThe logs are in %s", opts.Dir)
 	}
 	return nil
