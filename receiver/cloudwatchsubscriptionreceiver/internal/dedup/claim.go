@@ -21,8 +21,8 @@ type Claim struct {
 
 	// isHolding is true from when the claim holds keys until it is committed or released.
 	isHolding bool
-	// begun has the numbers of the acks of those keys that the claim holds, in their order. nil: they are not begun.
-	begun []uint64
+	// begun has the attempts of those keys that the claim holds, in their order. nil: they are not begun.
+	begun []attempt
 	// freed is closed when the claim's keys are no longer held. nil: nobody waits for that.
 	freed chan struct{}
 }
@@ -58,12 +58,12 @@ func (c *Claim) recordBegun(ctx context.Context) (written <-chan struct{}) {
 		return nil
 	}
 	now := time.Since(s.start)
-	c.begun = make([]uint64, 0, len(c.keys))
+	c.begun = make([]attempt, 0, len(c.keys))
 	for i, key := range c.keys {
 		if c.holds(i) {
-			number := s.acks.begin(key, now)
-			s.disk.change(number)
-			c.begun = append(c.begun, number)
+			a := s.acks.begin(key, now)
+			s.disk.change(a.number)
+			c.begun = append(c.begun, a)
 		}
 	}
 	return s.requestWrite(ctx)
@@ -94,7 +94,7 @@ func (c *Claim) acknowledge(now time.Duration) {
 			continue
 		}
 		if next < len(c.begun) && s.acks.acknowledge(c.begun[next], now) {
-			s.disk.change(c.begun[next])
+			s.disk.change(c.begun[next].number)
 		} else {
 			s.acks.add(key, now)
 		}
@@ -104,7 +104,8 @@ func (c *Claim) acknowledge(now time.Duration) {
 
 // Release gives up the claimed keys: the pipeline did not take their documents. Whoever waits for them may hand them on.
 // That they were begun is forgotten, in storage with what is written next: until then they only seem uncertain after a
-// crash. Those that were uncertain before remain so. No effect after Commit or Release.
+// crash. Those that were uncertain when they were begun are so again, for the window that began in the earlier life, also if
+// there was only room for one of the two. No effect after Commit or Release.
 func (c *Claim) Release() {
 	s := c.store
 	s.mu.Lock()
@@ -112,9 +113,9 @@ func (c *Claim) Release() {
 	if !c.isHolding {
 		return
 	}
-	for _, number := range c.begun {
-		if s.acks.withdraw(number) {
-			s.disk.change(number)
+	for _, a := range c.begun {
+		if s.acks.withdraw(a) {
+			s.disk.change(a.number)
 		}
 	}
 	c.free()

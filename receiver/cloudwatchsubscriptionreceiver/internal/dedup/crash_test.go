@@ -113,6 +113,69 @@ func TestUncertain(t *testing.T) {
 	f("forgotten", func(s *Store) { fill(t, s, 10, keysOf(1, 1001)...) }, unknown)
 }
 
+// What is uncertain is so also where the ring has no room for it and for another attempt.
+func TestUncertainInFullRing(t *testing.T) {
+	const maxEntries = 4
+	f := func(name string, live func(s *Store), wantKnown, wantUncertain []Key) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := newFakeClient()
+				s := open(t, client, maxEntries)
+				begin(t, s, keyOf(0))
+				commit(t, s, keysOf(1, maxEntries)...)
+				s = crashed(t, client, maxEntries)
+				time.Sleep(window / 2)
+				require.Equal(t, keysOf(0, 1), uncertain(t, s, keyOf(0)))
+				live(s)
+				written(s)
+				client = s.disk.client.(*fakeClient)
+				check := func(s *Store) {
+					assert.Equal(t, wantKnown, known(t, s, keysOf(0, 10)...))
+					assert.Equal(t, wantUncertain, uncertain(t, s, keysOf(0, 10)...))
+				}
+				check(s)
+				check(crashed(t, client, maxEntries))
+				require.NoError(t, s.Close(t.Context()))
+				check(open(t, client, maxEntries))
+				time.Sleep(window/2 + 1)
+				assert.Empty(t, uncertain(t, open(t, client, maxEntries), keysOf(0, 10)...), "after the window")
+			})
+		})
+	}
+	f("released", func(s *Store) { begin(t, s, keyOf(0)).Release() }, keysOf(1, 4), keysOf(0, 1))
+	f("released often", func(s *Store) {
+		for range 100 {
+			begin(t, s, keyOf(0)).Release()
+		}
+	}, keysOf(2, 4), keysOf(0, 1))
+	f("released, and others failed", func(s *Store) {
+		begin(t, s, keyOf(0)).Release()
+		for i := range 100 {
+			begin(t, s, keyOf(10+i)).Release()
+		}
+	}, keysOf(2, 4), keysOf(0, 1))
+	f("committed", func(s *Store) { begin(t, s, keyOf(0)).Commit(t.Context()) }, keysOf(0, 4), nil)
+	f("committed after it was released", func(s *Store) {
+		begin(t, s, keyOf(0)).Release()
+		begin(t, s, keyOf(0)).Commit(t.Context())
+	}, []Key{keyOf(0), keyOf(2), keyOf(3)}, nil)
+	f("pushed out while it was begun", func(s *Store) {
+		c := begin(t, s, keyOf(0))
+		commit(t, s, keysOf(4, 8)...)
+		c.Release()
+	}, keysOf(4, 8), nil)
+	f("pushed out by others while it was begun, but for the attempt", func(s *Store) {
+		c := begin(t, s, keyOf(0))
+		commit(t, s, keysOf(4, 6)...)
+		c.Release()
+	}, keysOf(3, 6), keysOf(0, 1))
+	f("pushed out later", func(s *Store) {
+		begin(t, s, keyOf(0)).Release()
+		commit(t, s, keysOf(4, 8)...)
+	}, keysOf(4, 8), nil)
+}
+
 // One life after another dies while it hands on the same document. The window begins with the last.
 func TestUncertainManyLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -345,11 +408,26 @@ func TestOlderPlace(t *testing.T) {
 	require.True(t, r.withdraw(failed))
 	const now = window + 1
 	require.Equal(t, unknown, r.find(keyOf(0), now))
-	require.Equal(t, failed, r.begin(keyOf(0), now))
+	require.Equal(t, attempt{number: failed.number}, r.begin(keyOf(0), now))
 	r.grow()
 	assert.Equal(t, begun, r.find(keyOf(0), now))
 	assert.True(t, r.acknowledge(failed, now))
 	assert.Equal(t, acknowledged, r.find(keyOf(0), now))
+}
+
+// What is begun again does not take a place before that of the earlier attempt, which would be forgotten after it, and after a
+// restart count instead of it.
+func TestPlaceAfterEarlierAttempt(t *testing.T) {
+	r := newRing(window, 1000)
+	r.add(keyOf(0), 0)
+	r.add(keyOf(1), 0)
+	failed, earlier := r.begin(keyOf(2), 0), r.begin(keyOf(3), 1)
+	require.True(t, r.withdraw(failed))
+	again := r.begin(keyOf(3), 2)
+	assert.Equal(t, attempt{number: earlier.number + 1, before: markOf(1, begun)}, again)
+	require.True(t, r.acknowledge(again, 3))
+	r.grow()
+	assert.Equal(t, acknowledged, r.find(keyOf(3), 3))
 }
 
 // storedBefore has keys in storage as versions wrote them that knew nothing of keys that are begun.

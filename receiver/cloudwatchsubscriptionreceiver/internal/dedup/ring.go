@@ -31,6 +31,13 @@ type mark int64
 
 const maxTime = time.Duration(math.MaxInt64 / 2)
 
+// attempt is what is begun.
+type attempt struct {
+	number uint64
+	// before is the mark that the key had before, since an earlier life of the process had begun it. 0: it had none.
+	before mark
+}
+
 func markOf(at time.Duration, s state) mark {
 	m := mark(at) << 1
 	if s == begun {
@@ -50,7 +57,7 @@ func (m mark) state() state {
 
 // ring holds the newest acks, the oldest of which is forgotten first. Every ack has a number, which it keeps: those from
 // first up to next are in the ring. A key may be there several times, if it came again after the window, or was begun by
-// several lives of the process; the newest counts.
+// several lives of the process; the newest counts, and has the highest number.
 //
 // A map of Go's would find the keys as well, but grows to twice its size as keys come and go: a million of them took it 112
 // bytes each, besides those of the acks.
@@ -83,15 +90,33 @@ func newRing(window time.Duration, maxEntries int) ring {
 
 // find says what is known of the key within the window.
 func (r *ring) find(key Key, now time.Duration) state {
+	if number, ok := r.lookup(key, now); ok {
+		return r.ack(number).mark.state()
+	}
+	return unknown
+}
+
+// lookup returns the number of the newest ack of the key, if it is within the window.
+func (r *ring) lookup(key Key, now time.Duration) (number uint64, ok bool) {
 	if r.first == r.next {
-		return unknown
+		return 0, false
 	}
 	for slot := r.newest[r.bucket(key)]; slot != 0; slot = r.older[slot-1] {
 		if found := &r.acks[slot-1]; found.key == key && r.isWithin(found, now) {
-			return found.mark.state()
+			return r.number(uint64(slot - 1)), true
 		}
 	}
-	return unknown
+	return 0, false
+}
+
+// has says whether there is this very ack.
+func (r *ring) has(a ack) bool {
+	for slot := r.newest[r.bucket(a.key)]; slot != 0; slot = r.older[slot-1] {
+		if r.acks[slot-1] == a {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *ring) isWithin(a *ack, now time.Duration) bool { return now-a.mark.at() <= r.window }
@@ -99,40 +124,55 @@ func (r *ring) isWithin(a *ack, now time.Duration) bool { return now-a.mark.at()
 // add records that the key is acknowledged now.
 func (r *ring) add(key Key, now time.Duration) { r.put(ack{key, markOf(now, acknowledged)}, now) }
 
-// begin records that the key is begun now, and returns the number under which it is.
-func (r *ring) begin(key Key, now time.Duration) (number uint64) {
+// begin records that the key is begun now.
+func (r *ring) begin(key Key, now time.Duration) attempt {
+	var before mark
+	// What is in the older half would be forgotten too soon.
+	least := r.first + (r.next-r.first)/2
+	if earlier, ok := r.lookup(key, now); ok {
+		before = r.ack(earlier).mark
+		least = max(least, earlier+1)
+	}
 	a := ack{key, markOf(now, begun)}
 	for len(r.free) > 0 {
 		last := len(r.free) - 1
-		number, r.free = r.free[last], r.free[:last]
-		// What is in the older half would be forgotten too soon.
-		if number >= r.first+(r.next-r.first)/2 {
+		number := r.free[last]
+		r.free = r.free[:last]
+		if number >= least {
 			*r.ack(number) = a
 			r.link(number)
-			return number
+			return attempt{number, before}
 		}
 	}
 	r.put(a, now)
-	return r.next - 1
+	return attempt{r.next - 1, before}
 }
 
-// acknowledge records that what was begun under this number is acknowledged now. It returns false if that is forgotten.
-func (r *ring) acknowledge(number uint64, now time.Duration) bool {
-	if number < r.first {
+// acknowledge records that what was begun is acknowledged now. It returns false if that is forgotten.
+func (r *ring) acknowledge(a attempt, now time.Duration) bool {
+	if a.number < r.first {
 		return false
 	}
-	r.ack(number).mark = markOf(now, acknowledged)
+	r.ack(a.number).mark = markOf(now, acknowledged)
 	return true
 }
 
-// withdraw makes a gap of what was begun under this number. It returns false if that is forgotten.
-func (r *ring) withdraw(number uint64) bool {
-	if number < r.first {
+// withdraw makes a gap of what was begun. If the key was begun before, and the ack that says so was forgotten meanwhile,
+// maybe to make room for this one, this one takes its place instead, and its time. withdraw returns false if what was begun
+// is forgotten.
+func (r *ring) withdraw(a attempt) bool {
+	if a.number < r.first {
 		return false
 	}
-	r.unlink(number)
-	*r.ack(number) = ack{}
-	r.free = append(r.free, number)
+	r.unlink(a.number)
+	earlier := ack{r.ack(a.number).key, a.before}
+	if a.before != 0 && !r.has(earlier) {
+		*r.ack(a.number) = earlier
+		r.link(a.number)
+		return true
+	}
+	*r.ack(a.number) = ack{}
+	r.free = append(r.free, a.number)
 	return true
 }
 
@@ -181,6 +221,12 @@ func (r *ring) forget() {
 func (r *ring) ack(number uint64) *ack { return &r.acks[r.slot(number)] }
 
 func (r *ring) slot(number uint64) uint64 { return number % uint64(len(r.acks)) }
+
+// number is that of the ack in a slot, of those that are in the ring.
+func (r *ring) number(slot uint64) uint64 {
+	slots := uint64(len(r.acks))
+	return r.first + (slot+slots-r.slot(r.first))%slots
+}
 
 func (r *ring) bucket(key Key) uint64 {
 	return maphash.Bytes(r.seed, key[:]) & uint64(len(r.newest)-1)
