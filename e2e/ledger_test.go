@@ -41,6 +41,7 @@ func keepLedger(t *testing.T, opts ledger.Options) *ledger.Result {
 
 // Whatever goes wrong, every line is in Loki once.
 func TestLedger(t *testing.T) {
+	t.Parallel()
 	result := runLedger(t, ledger.Options{
 		Seed: 1, Lines: 50_000, Rate: 4000, Verify: true,
 		Faults: map[ledger.Kind]int{
@@ -53,6 +54,7 @@ func TestLedger(t *testing.T) {
 }
 
 func TestLedgerWithoutFaults(t *testing.T) {
+	t.Parallel()
 	result := runLedger(t, ledger.Options{Seed: 2, Lines: 50_000})
 	assert.Zero(t, result.Total().Doubled, "doubled")
 }
@@ -60,6 +62,7 @@ func TestLedgerWithoutFaults(t *testing.T) {
 // Each fault alone. No line is doubled where no answer of Loki's is lost and the collector is not killed, or where the exporter
 // asks: a Loki that is stopped may have taken what it does not answer for any more.
 func TestLedgerFaults(t *testing.T) {
+	t.Parallel()
 	for kind, tt := range map[ledger.Kind]struct{ verify, once bool }{
 		ledger.CollectorKill:         {once: false},
 		ledger.CollectorKillStarting: {once: false},
@@ -78,8 +81,10 @@ func TestLedgerFaults(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			opts := ledger.Options{Dir: dir, Seed: 3, Lines: 5000, Rate: 2500, Groups: 5, Verify: tt.verify, Faults: map[ledger.Kind]int{kind: 2}}
-			if kind == ledger.DiskFull { // while there is more to come than the file can have room for
-				opts.Schedule = []ledger.Fault{{Kind: kind, At: 500, For: time.Second}}
+			switch kind {
+			case ledger.LokiAway, ledger.LokiAwayKill, ledger.DiskFull, ledger.DiskFullAll:
+				// While there is more to come than the file that is full can have room for.
+				opts.Schedule = []ledger.Fault{{Kind: kind, At: 500, For: 2 * time.Second}}
 			}
 			result := runLedger(t, opts)
 			assert.Positive(t, result.Done[kind], "it has met something")
@@ -98,6 +103,7 @@ func TestLedgerFaults(t *testing.T) {
 // Behind a balancer, what a collector that is killed has not answered goes to another, which does not know it. One that is
 // stopped answers before.
 func TestLedgerBalanced(t *testing.T) {
+	t.Parallel()
 	t.Run("one of two is killed", func(t *testing.T) {
 		t.Parallel()
 		runLedger(t, ledger.Options{
@@ -115,6 +121,7 @@ func TestLedgerBalanced(t *testing.T) {
 
 // The ledger is able to fail: with a queue in memory, what was acknowledged while Loki was away is lost in a kill.
 func TestLedgerCanFail(t *testing.T) {
+	t.Parallel()
 	result := keepLedger(t, ledger.Options{
 		Seed: 6, Lines: 10_000, Rate: 2500,
 		Overlay:  []string{"exporters: {loki: {sending_queue: {storage: null}}}"},
@@ -126,6 +133,7 @@ func TestLedgerCanFail(t *testing.T) {
 
 // The ledger sees what is there twice: a receiver that remembers nothing takes again what it did not get to answer for.
 func TestLedgerCanDouble(t *testing.T) {
+	t.Parallel()
 	result := runLedger(t, ledger.Options{
 		Seed: 7, Lines: 10_000, Rate: 2500,
 		Overlay: []string{"receivers: {cloudwatchsubscription: {dedup: {window: 0}}}"},

@@ -76,7 +76,7 @@ func (b *book) progress() int {
 	return b.total
 }
 
-// await waits until so many lines are acknowledged, and reports whether they were before ctx was done.
+// await waits until so many lines are acknowledged, or ctx is done, and reports whether they are.
 func (b *book) await(ctx context.Context, lines int) bool {
 	w := waiter{lines: lines, reached: make(chan struct{})}
 	b.mu.Lock()
@@ -90,7 +90,7 @@ func (b *book) await(ctx context.Context, lines int) bool {
 	case <-w.reached:
 		return true
 	case <-ctx.Done():
-		return false
+		return b.progress() >= lines
 	}
 }
 

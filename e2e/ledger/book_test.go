@@ -164,6 +164,9 @@ func TestAwait(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	assert.False(t, b.await(ended, 8))
+	for range 50 {
+		require.True(t, b.await(ended, 7), "both are so")
+	}
 }
 
 func TestPrint(t *testing.T) {
