@@ -155,7 +155,7 @@ func (b *book) balance() []Row {
 			}
 		}
 	}
-	// A log query may show as one what is stored twice, a metric query does not.
+	// A log query may show as one what is stored twice. A metric query does not, as long as nothing is flushed (checkFlushed).
 	for n, group := range b.plan.groups {
 		rows[group.input].Doubled += max(copies[n], b.counted[n]-distinct[n])
 	}
