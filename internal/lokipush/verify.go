@@ -20,8 +20,9 @@ const (
 	// settle is how long it takes at most until Loki can be asked what it has of a request whose answer was lost: as long
 	// as its parts wait for each other (ingester_client.remote_timeout).
 	settle = 5 * time.Second
-	// patience is for how long Loki may fail to answer questions while it takes requests.
-	patience = 30 * time.Second
+	// patience is for how long Loki may fail to answer questions while it takes requests, as it does for a while after it
+	// has started.
+	patience = time.Minute
 )
 
 // unknown returns what is left of a piece without the lines that Loki has. Only those are looked for that it may have.
