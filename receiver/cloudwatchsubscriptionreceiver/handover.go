@@ -39,17 +39,33 @@ func (x *exchange) handOver(batch *awslogs.Batch) error {
 	if err := x.consumeBatch(ctx, batch, claim.Repeated); err != nil {
 		return err
 	}
-	claim.Commit(x.ctx)
+	x.commit(claim)
 	return nil
 }
 
-// beginTimeout is how long a request waits for the storage. What is not written by then is handed on all the same.
-const beginTimeout = 5 * time.Second
+// recordTimeout is how long a request waits for the storage, before it is handed on and before it is answered. What is not
+// written by then goes on all the same.
+const recordTimeout = 5 * time.Second
 
 func (x *exchange) begin(claim *dedup.Claim) {
-	ctx, cancel := context.WithTimeout(x.ctx, beginTimeout)
+	ctx, cancel := context.WithTimeout(x.ctx, recordTimeout)
 	defer cancel()
 	claim.Begin(ctx)
+}
+
+// commit records documents also when the sender has gone by now: the pipeline has them. Once the sender has its answer, the
+// documents are repeated, also after a crash.
+func (x *exchange) commit(claim *dedup.Claim) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), recordTimeout)
+	defer cancel()
+	written := claim.Commit(ctx)
+	if written == nil {
+		return
+	}
+	select {
+	case <-written:
+	case <-ctx.Done():
+	}
 }
 
 // isAnyUncertain says whether the pipeline may have one of the documents already, from before a crash.

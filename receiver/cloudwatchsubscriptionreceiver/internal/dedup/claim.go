@@ -69,22 +69,23 @@ func (c *Claim) recordBegun(ctx context.Context) (written <-chan struct{}) {
 	return s.requestWrite(ctx)
 }
 
-// Commit records the claimed keys: the pipeline has their documents. Whoever waits for them finds them repeated. If the
-// store has a storage, they are going to be written, for which Commit does not wait: who waits for an answer has the
-// pipeline's word, and until it is written the keys are begun there. A failure to write is logged, and tried again with the
-// next keys that come: to lose a key only means that a repeat is handed on. No effect after Commit or Release.
-func (c *Claim) Commit(ctx context.Context) {
+// Commit records the claimed keys: the pipeline has their documents. Whoever waits for them finds them repeated. What it
+// returns is closed when that is written, or could not be, nil if it is not going to be: until then the keys are begun in
+// storage. A failure to write is logged, and tried again with the next keys that come: to lose a key only means that a repeat
+// is handed on. No effect after Commit or Release.
+func (c *Claim) Commit(ctx context.Context) (written <-chan struct{}) {
 	s := c.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !c.isHolding {
-		return
+		return nil
 	}
 	c.acknowledge(time.Since(s.start))
 	c.free()
-	if s.disk != nil && !s.closed {
-		s.requestWrite(ctx)
+	if s.disk == nil || s.closed {
+		return nil
 	}
+	return s.requestWrite(ctx)
 }
 
 func (c *Claim) acknowledge(now time.Duration) {
